@@ -1,0 +1,140 @@
+"""What a challenge file says, validated.
+
+A challenge is a task on certain data: where the images come from, which of them may be learned from, at
+what size, what may be done to them without changing their label, and what the floor is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vipriors.data.sources import Source, detect_kind, open_source
+from vipriors.data.subset import SubsetRule
+from vipriors.problems import BadInput, Problem
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSection(_Section):
+    """Where the labelled images come from."""
+
+    world: str | None = Field(None, description="An embedded generator, such as `digits`.")
+    kind: Literal["auto", "folder", "idx", "cifar-binary", "cifar-python", "numpy"] = Field(
+        "auto", description="Layout of the files; `auto` looks."
+    )
+    path: Path | None = Field(None, description="Where they are, relative to the challenge file.")
+    about: str = Field("", description="How to get a copy.")
+
+
+class SubsetSection(_Section):
+    """Which images may be learned from, and which are the test."""
+
+    images_per_class: int | None = Field(None, ge=2, description="Training and validation images a class.")
+    seed: int = 0
+    validation: float = Field(0.4, gt=0, lt=1, description="Share of them that is validation.")
+    test_per_class: int | None = Field(None, ge=1, description="Test images a class; all by default.")
+    test_seed: int = 0
+
+
+class InputSection(_Section):
+    """What a method is given: fixed, because a larger input alone is worth several points."""
+
+    size: tuple[int, int] = Field(description="Height and width in pixels.")
+    channels: int = Field(3, ge=1)
+
+
+class Invariance(_Section):
+    """Changes of an image that leave its label as it is: what a challenge knows about its own images."""
+
+    flip: bool = Field(False, description="Mirrored left to right.")
+    shift: int = Field(0, ge=0, description="Moved by up to this many pixels at the input size.")
+    rotate: float = Field(0.0, ge=0, le=180, description="Turned by up to this many degrees either way.")
+    scale: float = Field(0.0, ge=0, lt=1, description="Grown or shrunk by up to this share.")
+
+
+class Challenge(_Section):
+    """One competition on a task."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    task: Literal["classification"]
+    description: str = ""
+    source: SourceSection
+    subset: SubsetSection = SubsetSection()
+    input: InputSection
+    invariance: Invariance = Invariance()
+    baseline: str = "residual"
+    floors: tuple[str, ...] = ("support-vector-machine", "nearest-neighbour")
+    rules: tuple[str, ...] = (
+        "Only the given training and validation images may be learned from: no other data, no pre-trained "
+        "weights.",
+        "The test images may not be labelled by hand.",
+    )
+
+    def rule(self, images_per_class: int | None = None, seed: int | None = None) -> SubsetRule:
+        """The rule that cuts the subset, with another size or seed if given."""
+        subset = self.subset
+        return SubsetRule(
+            images_per_class=subset.images_per_class if images_per_class is None else images_per_class,
+            seed=subset.seed if seed is None else seed,
+            validation=subset.validation,
+            test_per_class=subset.test_per_class,
+            test_seed=subset.test_seed,
+        )
+
+    def open(self, path: Path | None = None) -> Source:
+        """The source: the embedded world, or the files at `path` (the challenge file's by default).
+
+        Raises:
+            BadInput: The files are missing or damaged, or no path is known.
+        """
+        if self.source.world:
+            from vipriors.worlds import load_source
+
+            return load_source(self.source.world)
+        path = path or self.source.path
+        if path is None:
+            how = f" {self.source.about}" if self.source.about else ""
+            raise BadInput.single(
+                f"challenge {self.name}", f"needs your copy of its images: give its folder with --source.{how}"
+            )
+        kind = detect_kind(path) if self.source.kind == "auto" else self.source.kind
+        return open_source(kind, path)
+
+
+def read_challenge(file: Path) -> Challenge:
+    """Reads and validates a challenge file.
+
+    Raises:
+        BadInput: Lists every field that is wrong, with what was expected.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput.single(file, f"is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise BadInput.single(file, "is not a mapping of fields such as name, title, task, source")
+    try:
+        challenge = Challenge.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(
+            Problem(f"{file}, {'.'.join(str(part) for part in fault['loc'])}", _describe(fault))
+            for fault in error.errors(include_url=False)
+        ) from None
+    if challenge.source.path is not None:
+        absolute = (file.parent / challenge.source.path).resolve()
+        source = challenge.source.model_copy(update={"path": absolute})
+        challenge = challenge.model_copy(update={"source": source})
+    return challenge
+
+
+def _describe(fault: object) -> str:
+    assert isinstance(fault, dict)
+    given = "" if fault["type"] == "missing" else f"; found {fault['input']!r}"
+    return f"{fault['msg'][0].lower()}{fault['msg'][1:]}{given}"

@@ -1,0 +1,48 @@
+"""The commands. Thin: each reads its arguments, calls one function and prints what it returns.
+
+Every command takes `--json` (one JSON object on standard output, no progress). Exit status: 0 done; 1 the
+input is bad, with every problem listed; 2 wrong usage; 130 interrupted, to be continued with `--resume`.
+What a command needs is imported inside it, so that `--help` and `list` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import vipriors
+from vipriors.cli import data, run, score, show, use
+from vipriors.cli.output import print_problems
+from vipriors.problems import BadInput
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except BadInput as error:
+        return print_problems(arguments, error.problems)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `vipriors list | head -1`; keep the exit quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their arguments."""
+    top = argparse.ArgumentParser(
+        prog="vipriors", description="The workbench for data-efficient computer vision."
+    )
+    top.add_argument("--version", action="version", version=f"vipriors {vipriors.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (show, data, run, score, use):
+        module.add_commands(commands)
+    return top

@@ -1,0 +1,1 @@
+"""Sources of labelled images, the subsets cut from them, and the prepared folders that runs read."""

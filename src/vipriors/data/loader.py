@@ -1,0 +1,121 @@
+"""Images of a split as one array: decoded once, at training size, in memory or mapped from a cache file."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vipriors.data.files import Progress, free_bytes, map_all, os_errors
+from vipriors.data.images import read_image, resize
+from vipriors.data.manifest import Row
+from vipriors.problems import BadInput
+
+_DECODING = "1"
+"""Part of the cache's key: to be raised when the same file decodes or resizes to other pixels."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of a split."""
+
+    ids: list[str]
+    images: npt.NDArray[np.uint8]
+    """uint8 `(N, H, W, C)`; read-only and memory-mapped where it is large."""
+    labels: npt.NDArray[np.int64] | None
+    """int64 `(N,)`; None for the test split."""
+
+
+def load_split(
+    root: Path,
+    rows: Sequence[Row],
+    size: tuple[int, int],
+    channels: int,
+    *,
+    memory_limit: int = 2 << 30,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Split:
+    """Load images of a prepared folder at training size.
+
+    Args:
+        root: the prepared folder.
+        rows: the images, as its manifest lists them.
+        size: `(height, width)` in pixels; see `resize`.
+        channels: of the result; see `read_image`.
+        memory_limit: most bytes held in memory; more are mapped from `cache`.
+        cache: folder for decoded arrays, which the next call with the same images, size and channels reads.
+        progress: called with (images done, images in all) while decoding.
+
+    Raises:
+        BadInput: with every image that is missing, damaged or changed; or too much for memory and no cache.
+    """
+    ids = [row.id for row in rows]
+    known = [row.label for row in rows if row.label is not None]
+    labels = np.array(known, np.int64) if len(known) == len(rows) else None
+    shape = (len(rows), *size, channels)
+    large = math.prod(shape) > memory_limit
+
+    def fill(images: npt.NDArray[np.uint8]) -> None:
+        def decode(item: tuple[int, Row]) -> None:
+            index, row = item
+            images[index] = resize(_read(root / row.file, row, channels), size)
+
+        map_all(decode, list(enumerate(rows)), progress)
+
+    if cache is None or not rows:
+        if large:
+            found = f"the images take {math.prod(shape)} bytes, more than the limit of {memory_limit}"
+            raise BadInput.single(root, f"{found}; expected a cache folder, a smaller size or a higher limit")
+        images = np.empty(shape, np.uint8)
+        fill(images)
+        return Split(ids, images, labels)
+
+    file = cache / f"{_cache_key(rows, size, channels)}.npy"
+    if not _holds(file, shape):
+        # A disk that fills up under a memory map kills the process instead of raising an error.
+        if math.prod(shape) > (free := free_bytes(cache)):
+            raise BadInput.single(cache, f"the images need {math.prod(shape)} bytes, but {free} are free")
+        temporary = file.with_suffix(f".{os.getpid()}.tmp")
+        with os_errors(cache):
+            cache.mkdir(parents=True, exist_ok=True)
+            try:
+                mapped = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+                fill(mapped)
+                mapped.flush()
+                del mapped
+                temporary.replace(file)
+            finally:
+                temporary.unlink(missing_ok=True)
+    return Split(ids, np.load(file, mmap_mode="r" if large else None), labels)
+
+
+def _read(path: Path, row: Row, channels: int) -> npt.NDArray[np.uint8]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput.single(path, "is missing") from None
+    if hashlib.sha256(data).hexdigest() != row.sha256:
+        message = "is damaged or changed: its SHA-256 is not the one in the manifest"
+        raise BadInput.single(path, message)
+    return read_image(data, channels=channels, name=str(path))
+
+
+def _cache_key(rows: Sequence[Row], size: tuple[int, int], channels: int) -> str:
+    parts = [_DECODING, f"{size[0]}x{size[1]}x{channels}", *(row.sha256 for row in rows)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _holds(file: Path, shape: tuple[int, ...]) -> bool:
+    """Whether the cache has this array; a file that is anything else is made anew."""
+    try:
+        found = np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(found.shape == shape and found.dtype == np.uint8)

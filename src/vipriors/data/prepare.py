@@ -1,0 +1,209 @@
+"""Makes a prepared folder from a source: only what a rule or a list picks, checked, hashed, and resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from vipriors.data import files
+from vipriors.data.files import Progress, map_all, os_errors, temporary_name, write_atomic
+from vipriors.data.images import read_image
+from vipriors.data.manifest import Row, csv_bytes, manifest_hash, write_manifest
+from vipriors.data.prepared import (
+    DATASET,
+    LABEL_HASHES,
+    MANIFEST,
+    TEST_LABELS,
+    TEST_SOURCES,
+    UNFINISHED,
+    Dataset,
+    Prepared,
+)
+from vipriors.data.sources.base import Source
+from vipriors.data.subset import SPLITS, Listed, Pick, SubsetRule, cut, cut_by_list
+from vipriors.problems import BadInput, Problem
+
+
+def prepare(
+    source: Source,
+    rule: SubsetRule | Sequence[Listed],
+    out: Path,
+    *,
+    challenge: str,
+    channels: int,
+    mode: Literal["copy", "link"] = "copy",
+    test_key: str = "",
+    progress: Progress | None = None,
+    free_bytes: Callable[[Path], int] = files.free_bytes,
+) -> Prepared:
+    """Prepare a data set in the folder `out`. The source is read and never changed.
+
+    An interrupted call leaves images that the next call with the same arguments checks and keeps;
+    `dataset.json` appears last. Calling it again on a finished folder repairs what is missing or damaged.
+
+    Args:
+        source: where the images come from.
+        rule: what to take, by number or by list.
+        out: a new or empty folder outside the source, or one that an equal call has begun.
+        challenge: the name of the challenge that the data set is for.
+        channels: 1 or 3, or what `.npy` images have; an image that cannot be read so is a problem.
+        mode: `link` makes hard links where it can: no space, but then a change of a source file shows here.
+        test_key: decides the numbers of the test images; see `cut`.
+        progress: called with (images done, images in all).
+        free_bytes: tells the room on the disk of a folder.
+
+    Raises:
+        BadInput: with every image that cannot be used, or why `out` cannot be.
+    """
+    _check_apart(source, out)
+    if isinstance(rule, SubsetRule):
+        picks = cut(source, rule, test_key=test_key)
+        how: dict[str, Any] = dataclasses.asdict(rule)
+    else:
+        picks = cut_by_list(source, rule, test_key=test_key)
+        how = {"listed": len(rule), "list_sha256": _digest([dataclasses.astuple(row) for row in rule])}
+    placed = [(pick.id, pick.split, pick.sample.label, pick.sample.key) for pick in picks]
+    identity: dict[str, Any] = {
+        "challenge": challenge,
+        "classes": list(source.classes),
+        "channels": channels,
+        "rule": how,
+        "cut_sha256": _digest([list(source.classes), placed]),
+    }
+    with os_errors(out):
+        _claim(out, identity)
+        plan = map_all(lambda pick: _plan(source, pick, out, mode), picks)
+        _check_ids([target for target, _ in plan])
+        needed, free = sum(size for _, size in plan), free_bytes(out)
+        if needed > free:
+            raise BadInput.single(out, f"the images need {needed} bytes, but {free} are free on its disk")
+        for split in {pick.split for pick in picks}:
+            (out / "images" / split).mkdir(parents=True, exist_ok=True)
+        write_atomic(out / UNFINISHED, _json(identity))
+
+        rows = map_all(lambda pick: _place(source, pick, out, channels, mode), picks, progress)
+        _write_test_labels(out, picks, rows)
+        count = Counter(row.split for row in rows)
+        counts = {split: count[split] for split in SPLITS}
+        dataset = Dataset(**identity, counts=counts, manifest_sha256=manifest_hash(rows))
+        write_manifest(out / MANIFEST, rows)
+        write_atomic(out / DATASET, _json(dataset.model_dump()))
+        (out / UNFINISHED).unlink()
+    return Prepared(out, dataset, rows)
+
+
+def _check_apart(source: Source, out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise BadInput.single(out, "is a file; expected a folder to write to")
+    if source.root is None:
+        return
+    here, there = out.resolve(), source.root.resolve()
+    if here == there or there in here.parents:
+        raise BadInput.single(out, f"lies in the source {source.root}, which is never written to")
+    if here in there.parents:
+        raise BadInput.single(out, f"contains the source {source.root}; expected a folder of its own")
+
+
+def _claim(out: Path, identity: dict[str, Any]) -> None:
+    """Refuse a folder that holds anything but an earlier call's work on the same data set."""
+    for name in (UNFINISHED, DATASET):
+        try:
+            found = json.loads((out / name).read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            raise BadInput.single(out / name, "cannot be read; expected a new or empty folder") from None
+        other = [key for key in identity if not isinstance(found, dict) or found.get(key) != identity[key]]
+        if other:
+            message = f"holds another data set (other {', '.join(other)}); expected a new or empty folder"
+            raise BadInput.single(out, message)
+        return
+    strangers = sorted(path.name for path in out.iterdir())[:3] if out.exists() else []
+    if strangers:
+        raise BadInput.single(
+            out, f"holds other files ({', '.join(strangers)}); expected a new or empty folder"
+        )
+
+
+def _plan(source: Source, pick: Pick, out: Path, mode: str) -> tuple[Path, int]:
+    """Where an image goes, and the bytes on the disk that it still needs."""
+    suffix, content = source.content(pick.sample)
+    target = _target(out, pick, suffix)
+    if target.exists() or (mode == "link" and isinstance(content, Path)):
+        return target, 0
+    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    return target, -(-size // files.BLOCK) * files.BLOCK
+
+
+def _place(source: Source, pick: Pick, out: Path, channels: int, mode: str) -> Row:
+    """Put one image in its place unless it is there already; only images that decode get there."""
+    suffix, content = source.content(pick.sample)
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    target = _target(out, pick, suffix)
+    if not target.exists() or target.stat().st_size != len(data) or target.read_bytes() != data:
+        read_image(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
+        if mode == "copy" or isinstance(content, bytes) or not _link(content, target):
+            write_atomic(target, data)
+    test = pick.split == "test"
+    return Row(
+        id=target.name,
+        split=pick.split,
+        label=None if test else pick.sample.label,
+        file=target.relative_to(out).as_posix(),
+        source="" if test else pick.sample.key,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _target(out: Path, pick: Pick, suffix: str) -> Path:
+    name = pick.id if pick.id.lower().endswith(suffix) else pick.id + suffix
+    return out / "images" / pick.split / name
+
+
+def _link(file: Path, target: Path) -> bool:
+    temporary = temporary_name(target)
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(file, temporary)
+    except OSError:
+        return False  # Another disk, or a file system without links: copy instead.
+    temporary.replace(target)
+    return True
+
+
+def _check_ids(targets: Sequence[Path]) -> None:
+    """Ids from a list may be equal to each other, or to given ones, only with their suffix."""
+    count = Counter(target.name.casefold() for target in targets)
+    twice = sorted({target.name for target in targets if count[target.name.casefold()] > 1})
+    if twice:
+        raise BadInput(
+            [Problem(f"id {name}", "is not unique; give every row an id or none") for name in twice]
+        )
+
+
+def _write_test_labels(out: Path, picks: Sequence[Pick], rows: Sequence[Row]) -> None:
+    tests = [(row.id, pick.sample) for pick, row in zip(picks, rows, strict=True) if pick.split == "test"]
+    if not tests:
+        return
+    (out / "labels").mkdir(exist_ok=True)
+    labels = csv_bytes(("Image IDs", "Labels"), [(id, sample.label) for id, sample in tests])
+    sources = csv_bytes(("Image IDs", "Source"), [(id, sample.key) for id, sample in tests])
+    sums = ""
+    for name, content in ((TEST_LABELS, labels), (TEST_SOURCES, sources)):
+        write_atomic(out / name, content)
+        sums += f"{hashlib.sha256(content).hexdigest()}  {Path(name).name}\n"
+    write_atomic(out / LABEL_HASHES, sums.encode())
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,70 @@
+"""Where labelled images come from: a person's own untouched copy of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vipriors.data.files import os_errors
+from vipriors.data.sources.arrays import ArrayPart, ArraySource, open_numpy
+from vipriors.data.sources.base import Source, SourceSample
+from vipriors.data.sources.cifar import open_cifar_binary, open_cifar_python
+from vipriors.data.sources.folder import FolderSource, open_folder
+from vipriors.data.sources.idx import open_idx
+from vipriors.problems import BadInput
+
+__all__ = [
+    "KINDS",
+    "ArrayPart",
+    "ArraySource",
+    "FolderSource",
+    "Source",
+    "SourceSample",
+    "detect_kind",
+    "open_source",
+]
+
+KINDS = ("folder", "idx", "cifar-binary", "cifar-python", "numpy")
+
+
+def open_source(kind: str, path: Path) -> Source:
+    """Open a source of labelled images.
+
+    Args:
+        kind: `folder` (a folder per class), `idx` (MNIST, Fashion-MNIST), `cifar-binary`, `cifar-python`
+            (CIFAR-10 and -100, ciFAIR), or `numpy` (`.npz` files with `images` and `labels`).
+        path: the folder, or for `numpy` perhaps one file.
+
+    Raises:
+        BadInput: with every problem found in the source, or with the kinds there are.
+    """
+    if not path.exists():
+        raise BadInput.single(path, "does not exist; expected the folder or file of the source data")
+    if kind != "numpy" and kind in KINDS and not path.is_dir():
+        raise BadInput.single(path, f"is a file; expected the folder of a source of kind {kind}")
+    with os_errors(path):
+        match kind:
+            case "folder":
+                return open_folder(path)
+            case "idx":
+                return open_idx(path)
+            case "cifar-binary":
+                return open_cifar_binary(path)
+            case "cifar-python":
+                return open_cifar_python(path)
+            case "numpy":
+                return open_numpy(path)
+    known = ", ".join(KINDS)
+    raise BadInput.single(path, f"unknown kind of source {kind!r}; expected one of {known}")
+
+
+def detect_kind(path: Path) -> str:
+    """The kind of source at a path, by the names of its files; `folder` if nothing tells otherwise."""
+    if path.suffix == ".npz" or any(path.glob("*.npz")):
+        return "numpy"
+    if any(path.glob("*-ubyte*")):
+        return "idx"
+    if any(path.glob("*_batch*.bin")) or (path / "train.bin").is_file():
+        return "cifar-binary"
+    if (path / "data_batch_1").is_file() or (path / "train").is_file():
+        return "cifar-python"
+    return "folder"

@@ -1,0 +1,219 @@
+"""Cuts a small training, validation and test set out of a source, by a rule or by a list.
+
+Images are put in order by SHA-256 of seed, class and key, not by a random number generator: the order is the
+same on every machine and with every version of numpy, does not change when other images are added, and gives
+subsets that are nested: the 10 images a class of a seed are the first of its 50.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from vipriors.data.sources.base import Source, SourceSample
+from vipriors.problems import BadInput, Problem
+
+SPLITS = ("train", "val", "test")
+
+SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+"""What an id may look like: it becomes a file name on every system."""
+
+
+@dataclass(frozen=True)
+class SubsetRule:
+    """How many images a class, and which.
+
+    Raises:
+        BadInput: with every number that is out of range.
+    """
+
+    images_per_class: int | None
+    """Training and validation images of each class together; None takes all."""
+    seed: int
+    """Draws the training and validation images."""
+    validation: float
+    """Share of the images of each class that is validation, in [0, 1)."""
+    test_per_class: int | None
+    """Test images of each class; None takes the source's own test split whole; 0 gives no test split."""
+    test_seed: int = 0
+    """Draws the test images, alone: every `seed` has the same test set."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        problems: list[Problem] = []
+        if self.images_per_class is not None and self.images_per_class < 1:
+            problems.append(Problem("images_per_class", f"found {self.images_per_class}; expected 1 or more"))
+        if not 0 <= self.validation < 1:
+            problems.append(Problem("validation", f"found {self.validation}; expected a share in [0, 1)"))
+        if self.test_per_class is not None and self.test_per_class < 0:
+            problems.append(Problem("test_per_class", f"found {self.test_per_class}; expected 0 or more"))
+        if problems:
+            raise BadInput(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One image of a subset."""
+
+    id: str
+    """Unique in the subset; the suffix of the image's file is added where it is missing."""
+    split: str
+    sample: SourceSample
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One row of a list that says which image of a source goes where."""
+
+    split: str
+    source: str
+    id: str | None = None
+
+
+def cut(source: Source, rule: SubsetRule, *, test_key: str = "") -> list[Pick]:
+    """Cut a source by a rule.
+
+    The test images are taken first: the source's own test split, or a draw from all images that depends on
+    `test_seed` only. What is left (a source's own `val` too) is the pool for training and validation.
+
+    Args:
+        source: where the images come from.
+        rule: how many, and which.
+        test_key: test images are numbered in an order that depends on it; an organizer keeps it secret.
+
+    Returns:
+        Training, validation and test images, in this order.
+
+    Raises:
+        BadInput: with every class that has too few images.
+    """
+    has_test = any(sample.split == "test" for sample in source.samples)
+    if rule.test_per_class is None and not has_test:
+        message = "has no test split of its own; expected a rule with test_per_class (0 for no test split)"
+        raise BadInput.single(source.name, message)
+    candidates: list[list[SourceSample]] = [[] for _ in source.classes]
+    pools: list[list[SourceSample]] = [[] for _ in source.classes]
+    for sample in source.samples:
+        side = candidates if sample.split == "test" or not has_test else pools
+        side[sample.label].append(sample)
+
+    problems: list[Problem] = []
+    chosen: list[tuple[str, SourceSample]] = []
+    for name, tests, pool in zip(source.classes, candidates, pools, strict=True):
+        ordered = _shuffled(tests, f"test/{rule.test_seed}/{name}")
+        wanted = len(ordered) if rule.test_per_class is None else rule.test_per_class
+        if len(ordered) < wanted:
+            problems.append(Problem(f"class {name}", f"has {len(ordered)} images for {wanted} of the test"))
+        if not has_test:
+            pool = ordered[wanted:]
+        ordered_pool = _shuffled(pool, f"{rule.seed}/{name}")
+        n = len(pool) if rule.images_per_class is None else rule.images_per_class
+        if len(pool) < max(n, 1):
+            found = f"has {len(pool)} images for training and validation; expected {max(n, 1)}"
+            problems.append(Problem(f"class {name}", found))
+        splits = validation_places(n, rule.validation)
+        chosen += [("test", sample) for sample in ordered[:wanted]]
+        chosen += [
+            ("val" if held_out else "train", sample)
+            for held_out, sample in zip(splits, ordered_pool, strict=False)
+        ]
+    if problems:
+        raise BadInput(problems)
+    return _named(source.classes, [(split, sample, None) for split, sample in chosen], test_key)
+
+
+def cut_by_list(
+    source: Source, rows: Sequence[Listed], *, test_key: str = "", place: str = "list"
+) -> list[Pick]:
+    """Cut a source by a list of its keys.
+
+    Raises:
+        BadInput: with every row whose split, source or id is unknown, unusable or a duplicate.
+    """
+    samples = {sample.key: sample for sample in source.samples}
+    problems: list[Problem] = []
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows, start=2):
+        where = f"{place}, row {number}"
+        if row.split not in SPLITS:
+            problems.append(Problem(where, f"split {row.split!r} is unknown; expected train, val or test"))
+        if row.source not in samples:
+            problems.append(Problem(where, f"source {row.source!r} is not in {source.name}"))
+        if row.id is not None and not SAFE_ID.fullmatch(row.id):
+            problems.append(Problem(where, f"id {row.id!r} is no plain file name (letters, digits, _ . -)"))
+        # Ids meet on file systems that ignore case.
+        for what in (f"source {row.source!r}", f"id {row.id.casefold()!r}" if row.id is not None else ""):
+            if what and (first := seen.setdefault(what, number)) != number:
+                problems.append(Problem(where, f"{what} is a duplicate of row {first}"))
+    if problems:
+        raise BadInput(problems)
+    return _named(source.classes, [(row.split, samples[row.source], row.id) for row in rows], test_key)
+
+
+def read_list(path: Path) -> list[Listed]:
+    """Read a list for `cut_by_list`: a CSV file with the columns `split,source` and perhaps `id`."""
+    try:
+        reader = csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""), strict=True)
+        header, *rows = list(reader) or [[]]
+    except OSError as error:
+        raise BadInput.single(path, f"cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput.single(path, f"is not a CSV file in UTF-8: {error}") from None
+    if header not in (["split", "source"], ["split", "source", "id"]):
+        message = f"header is {','.join(header)!r}; expected split,source or split,source,id"
+        raise BadInput.single(f"{path}, row 1", message)
+    problems = [
+        Problem(f"{path}, row {number}", f"found {len(row)} values; expected {len(header)}")
+        for number, row in enumerate(rows, start=2)
+        if len(row) != len(header)
+    ]
+    if problems:
+        raise BadInput(problems)
+    return [Listed(row[0], row[1], row[2] if len(row) == 3 and row[2] else None) for row in rows]
+
+
+def validation_places(n: int, share: float) -> list[bool]:
+    """Which of n ordered images are validation: place k iff floor((k + 1) share) > floor(k share).
+
+    So every first part of the order holds its share, and growing n never moves an image to the other split.
+    """
+    exact = Fraction(str(share))  # 0.29 * 100 is below 29 in floating point.
+    return [int((k + 1) * exact) > int(k * exact) for k in range(n)]
+
+
+def _shuffled(samples: Iterable[SourceSample], salt: str) -> list[SourceSample]:
+    return sorted(samples, key=lambda sample: hashlib.sha256(f"{salt}/{sample.key}".encode()).digest())
+
+
+def _named(
+    classes: Sequence[str], chosen: list[tuple[str, SourceSample, str | None]], test_key: str
+) -> list[Pick]:
+    """Give ids where there are none, and put train before val before test."""
+    names = _safe_names(classes)
+    picks: list[Pick] = []
+    count: Counter[int] = Counter()
+    tests = [(sample, given) for split, sample, given in chosen if split == "test"]
+    for split, sample, given in chosen:
+        if split != "test":
+            picks.append(Pick(given or f"{names[sample.label]}_{count[sample.label]}", split, sample))
+            count[sample.label] += 1
+    picks.sort(key=lambda pick: pick.split)  # stable, and "train" comes before "val"
+    ids = {sample.key: given for sample, given in tests}
+    # The order in which test images are numbered must tell nothing about their class.
+    numbered = _shuffled((sample for sample, _ in tests), test_key)
+    picks += [Pick(ids[sample.key] or f"img_{k}", "test", sample) for k, sample in enumerate(numbered)]
+    return picks
+
+
+def _safe_names(classes: Sequence[str]) -> list[str]:
+    """Names of the classes that are part of a file name anywhere: unique, and not that of test images."""
+    names = [re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:80] for name in classes]
+    distinct = {name.lower() for name in names} - {"", "img"}
+    return names if len(distinct) == len(names) else [f"{i}-{name}" for i, name in enumerate(names)]

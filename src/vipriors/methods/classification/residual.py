@@ -1,0 +1,149 @@
+"""Small residual network with tuned cross-entropy: the baseline to beat.
+
+Source: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016; the recipe (nothing
+but cross-entropy, learning rate and weight decay searched on validation, small batches, a long schedule)
+follows Brigato, Barz, Iocchi, Denzler, "Tune it or don't use it", ICCV workshops 2021, who found that it
+beats most published methods for few images.
+
+Shapes: images `(B, C, H, W)` in [0, 1] to logits `(B, K)`.
+
+Deviations from the papers:
+1. Pre-activation blocks without a bottleneck, three stages, widths chosen for 2 cores.
+2. Inputs over 64 px pass a stride-4 stem, smaller ones a stride-1 stem.
+3. The budget is given in steps, not epochs, with a cosine schedule to zero.
+4. Weight decay leaves biases and normalisation scales alone.
+5. Augmentation is what the challenge says leaves a label as it is (mirroring, shift, turn, scale).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vipriors.methods.classification import _network
+from vipriors.methods.classification._network import ClassifierRecipe
+from vipriors.methods.protocol import Classifier, Context, Fitted, TrainingSet
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions around a shortcut, normalised and rectified before each (He et al. 2016b).
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        stride: Of the first convolution.
+        dropout: Share of features dropped between the convolutions.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.dropout = dropout
+        same = inputs == outputs and stride == 1
+        self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, inputs, H, W)` to `(B, outputs, H / stride, W / stride)`."""
+        active = functional.relu(self.norm1(x))
+        skip = x if self.shortcut is None else self.shortcut(active)
+        y = functional.relu(self.norm2(self.conv1(active)))
+        if self.dropout:
+            y = functional.dropout(y, self.dropout, self.training)
+        return skip + self.conv2(y)
+
+
+def residual_network(
+    channels: int,
+    classes: int,
+    *,
+    stem: int,
+    widths: tuple[int, ...],
+    blocks: int,
+    image_size: int,
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """A pre-activation residual network with global average pooling.
+
+    Args:
+        channels: Of the images.
+        classes: Number of logits.
+        stem: Channels after the first convolution.
+        widths: Channels of each stage; every stage but the first halves the resolution.
+        blocks: Blocks a stage.
+        image_size: Shorter side in pixels; over 64 the stem reduces by four.
+        dropout: Inside the blocks.
+    """
+    layers: list[nn.Module]
+    if image_size > 64:
+        layers = [nn.Conv2d(channels, stem, 7, 2, padding=3, bias=False), nn.MaxPool2d(3, 2, padding=1)]
+    else:
+        layers = [nn.Conv2d(channels, stem, 3, padding=1, bias=False)]
+    inputs = stem
+    for stage, width in enumerate(widths):
+        for block in range(blocks):
+            layers.append(Block(inputs, width, 2 if stage > 0 and block == 0 else 1, dropout))
+            inputs = width
+    head = nn.Linear(inputs, classes)
+    layers += [nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head]
+    network = nn.Sequential(*layers)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    nn.init.zeros_(head.bias)
+    return network
+
+
+@dataclass(frozen=True)
+class Residual(ClassifierRecipe):
+    """Hyper-parameters of the small residual network."""
+
+    width: int = 32
+    """Channels of the first stage; each later stage has twice as many."""
+    stages: int = 3
+    """Stages, each at half the resolution of the one before."""
+    blocks: int = 1
+    """Residual blocks a stage."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"steps": 1000, "batch_size": 32, "width": 16},
+        "small": {"steps": 4000, "batch_size": 32, "width": 32},
+        "full": {"steps": 50_000, "batch_size": 32, "width": 64, "blocks": 2, "stages": 4},
+    }
+
+    tuning: ClassVar[Mapping[str, tuple[float, float]]] = {"lr": (3e-3, 0.5), "weight_decay": (1e-5, 3e-2)}
+    """Ranges that are searched, both on a logarithmic scale."""
+
+    def network(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+        """The network with fresh weights, `(B, C, H, W)` to `(B, classes)`."""
+        channels, height, width = image_shape
+        return residual_network(
+            channels,
+            classes,
+            stem=self.width,
+            widths=tuple(self.width * 2**stage for stage in range(self.stages)),
+            blocks=self.blocks,
+            image_size=min(height, width),
+        )
+
+    def loss(
+        self, network: nn.Module, images: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Cross-entropy, with the recipe's label smoothing."""
+        return functional.cross_entropy(network(images), targets, label_smoothing=self.label_smoothing)
+
+    def fit(self, data: TrainingSet, context: Context) -> Fitted:
+        """Trains from random weights."""
+        return _network.fit(self, data, context)
+
+    def load(self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any) -> Classifier:
+        """Restores a trained network."""
+        return _network.load(self, folder, image_shape, classes, execution)

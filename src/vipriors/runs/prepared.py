@@ -1,0 +1,146 @@
+"""From a challenge to decoded images: finds or makes the prepared folder, and cuts the run's subset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from vipriors.challenges.schema import Challenge
+from vipriors.data.loader import Split, load_split
+from vipriors.data.manifest import Row, manifest_hash
+from vipriors.data.prepare import prepare
+from vipriors.data.prepared import DATASET, Prepared, read_prepared
+from vipriors.data.subset import SubsetRule, validation_places
+from vipriors.problems import BadInput
+
+StageProgress = Callable[[str, int, int, str], None]
+"""What is being done, how much of it is done, how much there is, a few words."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The images of one run: which, and where they lie."""
+
+    root: Path
+    rows: tuple[Row, ...]
+    classes: tuple[str, ...]
+    challenge: Challenge
+    images_per_class: int | None
+    subset_seed: int
+    cache: Path | None
+
+    @property
+    def manifest_sha256(self) -> str:
+        """SHA-256 of the run's manifest."""
+        return manifest_hash(self.rows)
+
+    def select(self, *splits: str) -> list[Row]:
+        """The rows of some splits, in the manifest's order."""
+        return [row for row in self.rows if row.split in splits]
+
+    def load(self, *splits: str) -> Split:
+        """Decoded images of some splits, `(N, H, W, C)` uint8 at the challenge's input size."""
+        size, channels = self.challenge.input.size, self.challenge.input.channels
+        return load_split(self.root, self.select(*splits), size, channels, cache=self.cache)
+
+
+def default_folder(challenge: Challenge, rule: SubsetRule) -> Path:
+    """Where a challenge's prepared images lie when nothing else is said: `data/digits-n10-s0`."""
+    size = "all" if rule.images_per_class is None else f"n{rule.images_per_class}"
+    return Path("data") / f"{challenge.name}-{size}-s{rule.seed}"
+
+
+def prepare_challenge(
+    challenge: Challenge,
+    rule: SubsetRule,
+    out: Path,
+    source: Path | None = None,
+    mode: Literal["copy", "link"] = "copy",
+    progress: StageProgress | None = None,
+) -> Prepared:
+    """Cuts a challenge's subset into a prepared folder; see `vipriors.data.prepare`.
+
+    Raises:
+        BadInput: The source cannot be had or used, or `out` holds something else.
+    """
+    tell = partial(progress, "prepare") if progress else None
+    return prepare(
+        challenge.open(source),
+        rule,
+        out,
+        challenge=challenge.name,
+        channels=challenge.input.channels,
+        mode=mode,
+        progress=(lambda done, total: tell(done, total, "")) if tell else None,
+    )
+
+
+def find_data(
+    challenge: Challenge,
+    rule: SubsetRule,
+    *,
+    data: Path | None = None,
+    source: Path | None = None,
+    cache: bool = True,
+    progress: StageProgress | None = None,
+) -> RunData:
+    """The images of a run, prepared now if they are not yet.
+
+    Args:
+        challenge: Whose images.
+        rule: Which subset.
+        data: A prepared folder, or where to make one; by default one named after the subset in `data/`.
+        source: The user's copy of the images, where the challenge has no embedded ones.
+        cache: Keep decoded images beside the prepared ones.
+        progress: Told of every prepared image.
+
+    Raises:
+        BadInput: The folder holds another challenge or subset, or images are missing or damaged.
+    """
+    folder = data or default_folder(challenge, rule)
+    if (folder / DATASET).is_file():
+        prepared = read_prepared(folder)
+    else:
+        prepared = prepare_challenge(challenge, rule, folder, source, progress=progress)
+    return RunData(
+        root=folder,
+        rows=tuple(_subset(prepared, challenge, rule)),
+        classes=tuple(prepared.dataset.classes),
+        challenge=challenge,
+        images_per_class=rule.images_per_class,
+        subset_seed=rule.seed,
+        cache=folder / "cache" if cache else None,
+    )
+
+
+def _subset(prepared: Prepared, challenge: Challenge, rule: SubsetRule) -> list[Row]:
+    """The rows of the subset in a prepared folder, which may hold a larger one of the same seed."""
+    place, held = prepared.root / DATASET, prepared.dataset.rule
+    if prepared.dataset.challenge != challenge.name:
+        found = prepared.dataset.challenge
+        raise BadInput.single(place, f"holds challenge {found!r}; expected {challenge.name!r}")
+    if "list_sha256" in held:  # cut by a list: it is what it is
+        return prepared.rows
+    same = {"seed": rule.seed, "validation": rule.validation, "test_seed": rule.test_seed}
+    for key, wanted in same.items():
+        if held[key] != wanted:
+            raise BadInput.single(place, f"holds a subset with {key} {held[key]}; expected {wanted}")
+    most, wanted = held["images_per_class"], rule.images_per_class
+    if most == wanted:
+        return prepared.rows
+    if wanted is None or (most is not None and most < wanted):
+        raise BadInput.single(place, f"holds {most} images a class; expected {wanted or 'all'}")
+    # Subsets are nested, in each split: the first of each class, in the order in which they were drawn.
+    in_validation = sum(validation_places(wanted, rule.validation))
+    quota = {"train": wanted - in_validation, "val": in_validation}
+    taken: Counter[tuple[str, int | None]] = Counter()
+    rows = []
+    for row in prepared.rows:
+        taken[row.split, row.label] += 1
+        if row.split == "test" or taken[row.split, row.label] <= quota[row.split]:
+            rows.append(row)
+    return rows

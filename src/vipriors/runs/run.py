@@ -1,0 +1,238 @@
+"""`vipriors run`: few images in; a trained model, a checked submission and its score out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vipriors import methods
+from vipriors.data.manifest import write_manifest
+from vipriors.data.prepared import TEST_LABELS
+from vipriors.methods.protocol import Classifier, Context, Fitted, Method, SelfTuning, TrainingSet
+from vipriors.problems import BadInput
+from vipriors.runs.prepared import RunData, StageProgress
+from vipriors.runs.records import RunRecipe, environment, write_text
+from vipriors.tasks import classification
+from vipriors.tasks.index import Index
+from vipriors.tasks.score import Score
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do, besides its data."""
+
+    method: str = "baseline"
+    """A method's name; `baseline` is the one that the challenge names."""
+    preset: str = "tiny"
+    overrides: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Hyper-parameters as text, over the preset's."""
+    seed: int = 0
+    fit_on: Literal["train", "train+val"] = "train+val"
+    """`train` leaves the validation images out, and logs how well they are recognised."""
+    rehearse: bool = False
+    """Train once on `train` alone first, to see the curve on the validation images."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What learning leaves, before the test images are looked at."""
+
+    classifier: Classifier
+    record: dict[str, Any]
+
+
+def run(
+    data: RunData,
+    plan: Plan,
+    out: Path,
+    *,
+    execution: Any = None,
+    resume: bool = False,
+    progress: StageProgress | None = None,
+) -> Score | None:
+    """Trains, predicts, checks and scores; leaves a run folder (see `vipriors.runs.records`).
+
+    Args:
+        data: The images.
+        plan: Method, preset, seed and so on.
+        out: The run folder. Must be new or empty unless `resume` is set.
+        execution: A `vipriors.train.Execution`; the best device there is by default.
+        resume: Go on with a run that was interrupted. It must have been asked for in the same words.
+        progress: Told how far each stage is.
+
+    Returns:
+        The score, or None where the test labels are not at hand.
+
+    Raises:
+        BadInput: Something asked for does not exist or does not fit, or `out` holds another run.
+    """
+    learned = learn(data, plan, out, execution=execution, resume=resume, progress=progress)
+    return read_score(out) if learned is None else finish(data, learned, out, execution)
+
+
+def finish(data: RunData, learned: Learned, out: Path, execution: Any = None) -> Score | None:
+    """The second part of `run`: predicts, checks, scores, and writes the record that ends the run."""
+    score = submit(data, learned.classifier, out)
+    record = learned.record | {
+        "counts": {split: len(data.select(split)) for split in ("train", "val", "test")},
+        "predictions_sha256": hashlib.sha256((out / "predictions.csv").read_bytes()).hexdigest(),
+        "environment": environment(execution.resolved_device() if execution is not None else None),
+    }
+    # Last of all: a run is finished when its record is there.
+    write_text(out / "record.json", json.dumps(record, indent=2) + "\n")
+    return score
+
+
+def learn(
+    data: RunData,
+    plan: Plan,
+    out: Path,
+    *,
+    execution: Any = None,
+    resume: bool = False,
+    progress: StageProgress | None = None,
+) -> Learned | None:
+    """The first part of `run`, which touches no test image: resolves the recipe, trains, stores the model.
+
+    Returns:
+        What was learned, or None if the run in `out` is finished already.
+    """
+    name = data.challenge.baseline if plan.method == "baseline" else plan.method
+    method = methods.configure(name, plan.preset, plan.overrides)
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise BadInput.single(out, "is not empty; go on with --resume, or choose another --out")
+    apart = _training_set(data, "train", held_out=True)
+    if isinstance(method, SelfTuning):
+        method = method.tuned(apart)
+
+    recipe = _recipe(data, plan, name, method, execution)
+    if resume and (out / "recipe.json").exists():
+        if differences := RunRecipe.read(out).differences(recipe):
+            raise BadInput(differences)
+        if (out / "record.json").exists():
+            return None
+    out.mkdir(parents=True, exist_ok=True)
+    recipe.write(out)
+    write_manifest(out / "manifest.csv", data.rows)
+
+    record: dict[str, Any] = {}
+    context = Context(plan.seed, out, resume, execution, partial(progress, "train") if progress else None)
+    if plan.rehearse:
+        rehearsal = dataclasses.replace(
+            context,
+            folder=out / "rehearsal",
+            progress=partial(progress, "rehearse") if progress else None,
+        )
+        record["validation_top1"] = _validation_accuracy(method.fit(apart, rehearsal), apart)
+    if plan.fit_on == "train":
+        fitted = method.fit(apart, context)
+        record["validation_top1"] = _validation_accuracy(fitted, apart)
+    else:
+        fitted = method.fit(_training_set(data, "train", "val"), context)
+    fitted.classifier.save(out)
+    return Learned(fitted.classifier, record | {"facts": fitted.facts})
+
+
+def run_floors(
+    data: RunData, seed: int, out: Path, progress: StageProgress | None = None
+) -> dict[str, Score | None]:
+    """Runs the challenge's classical floors on the same images, in `out/floors/<name>`; scores by name."""
+    scores = {}
+    for number, floor in enumerate(data.challenge.floors):
+        if progress:
+            progress("floors", number, len(data.challenge.floors), floor)
+        scores[floor] = run(data, Plan(floor, seed=seed), out / "floors" / floor, resume=True)
+    if progress:
+        progress("floors", len(scores), len(scores), "")
+    return scores
+
+
+def submit(data: RunData, classifier: Classifier, out: Path) -> Score | None:
+    """Predicts the test images, writes `predictions.csv`, checks it as anyone would, and scores it.
+
+    Returns:
+        The score, also written to `scores.json`; None where the labels are not at hand.
+    """
+    test = data.load("test")
+    probabilities = classifier.probabilities(test.images)
+    file = out / "predictions.csv"
+    classification.write(file, test.ids, probabilities.argmax(1), probabilities)
+    index = Index(tuple(test.ids), len(data.classes))
+    predictions, problems = classification.check(file.read_bytes(), index, file.name)
+    if predictions is None:
+        raise BadInput(problems)
+    labels_file = data.root / TEST_LABELS
+    if not labels_file.is_file():
+        return None
+    labels = classification.read_labels(labels_file.read_bytes(), str(labels_file))
+    score = classification.score(predictions, labels, index, data.classes)
+    write_text(out / "scores.json", json.dumps(score.to_json(), indent=1) + "\n")
+    return score
+
+
+def read_score(out: Path) -> Score | None:
+    """The score of a finished run, if it could be scored."""
+    file = out / "scores.json"
+    return Score.from_json(json.loads(file.read_text()), str(file)) if file.exists() else None
+
+
+def read_record(out: Path) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Raises:
+        BadInput: The run is not finished.
+    """
+    file = out / "record.json"
+    if not file.is_file():
+        raise BadInput.single(out, "is not a finished run: it has no record.json; finish it with --resume")
+    record: dict[str, Any] = json.loads(file.read_text())
+    return record
+
+
+def load_classifier(out: Path, execution: Any = None) -> tuple[RunRecipe, Classifier]:
+    """The trained model of a finished run, with the run's recipe."""
+    recipe = RunRecipe.read(out)
+    read_record(out)
+    method = methods.restore(recipe.method, recipe.hyper_parameters)
+    shape = (recipe.challenge.input.channels, *recipe.challenge.input.size)
+    return recipe, method.load(out, shape, len(recipe.classes), execution)
+
+
+def _training_set(data: RunData, *splits: str, held_out: bool = False) -> TrainingSet:
+    return TrainingSet(
+        train=data.load(*splits),
+        classes=data.classes,
+        invariance=data.challenge.invariance,
+        held_out=data.load("val") if held_out else None,
+    )
+
+
+def _recipe(data: RunData, plan: Plan, name: str, method: Method, execution: Any) -> RunRecipe:
+    return RunRecipe(
+        challenge=data.challenge,
+        classes=data.classes,
+        images_per_class=data.images_per_class,
+        subset_seed=data.subset_seed,
+        manifest_sha256=data.manifest_sha256,
+        method=name,
+        preset=plan.preset,
+        # Through JSON, so that tuples compare equal to what is read back.
+        hyper_parameters=json.loads(json.dumps(dataclasses.asdict(method))),  # type: ignore[call-overload]
+        seed=plan.seed,
+        fit_on=plan.fit_on,
+        rehearse=plan.rehearse,
+        precision=execution.precision if execution is not None else "auto",
+    )
+
+
+def _validation_accuracy(fitted: Fitted, data: TrainingSet) -> float:
+    assert data.held_out is not None
+    predicted = fitted.classifier.probabilities(data.held_out.images).argmax(1)
+    return float(np.mean(predicted == data.held_out.labels))

@@ -1,0 +1,101 @@
+"""A trained network as a classifier: what it is fed, what it answers, how it is stored."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vipriors.train.loop import Execution
+
+
+class Standardise(nn.Module):
+    """Shifts and scales each channel by the training images' mean and deviation.
+
+    Being a layer, it travels with the weights: predicting and exporting take plain images in [0, 1].
+
+    Args:
+        mean: `(C,)`
+        deviation: `(C,)`, standard deviation; channels that never vary are only shifted.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.reshape(1, -1, 1, 1).float())
+        deviation = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+        self.register_buffer("deviation", deviation.reshape(1, -1, 1, 1).float())
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8]) -> Standardise:
+        """The layer for a set of images `(N, H, W, C)` uint8."""
+        # Batch by batch: the set may be a memory-mapped file larger than memory.
+        total, squares, count = np.zeros(images.shape[3]), np.zeros(images.shape[3]), 0
+        for start in range(0, len(images), 256):
+            pixels = images[start : start + 256].reshape(-1, images.shape[3]).astype(np.float64) / 255
+            total, squares, count = total + pixels.sum(0), squares + (pixels**2).sum(0), count + len(pixels)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        return cls(torch.from_numpy(mean), torch.from_numpy(deviation))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(B, C, H, W)` in [0, 1] to `(B, C, H, W)` with zero mean and unit deviation a channel."""
+        return (images - self.mean) / self.deviation
+
+
+class NetworkClassifier:
+    """Class probabilities from a network that returns logits."""
+
+    def __init__(self, network: nn.Module, execution: Execution | None = None) -> None:
+        self.execution = execution or Execution()
+        self.device = self.execution.resolved_device()
+        self.network = network.eval().to(self.device)
+
+    def probabilities(self, images: NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
+        """Class probabilities `(N, K)` of uint8 images `(N, H, W, C)`."""
+        parts = []
+        with torch.inference_mode(), self.execution.autocast():
+            for start in range(0, len(images), batch_size):
+                batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(self.device)
+                logits = self.network(batch.permute(0, 3, 1, 2).float().div_(255))
+                parts.append(logits.float().softmax(1).cpu().numpy())
+        return np.concatenate(parts)
+
+    def save(self, folder: Path) -> None:
+        """Writes the weights to `folder/model.pt`."""
+        torch.save(self.network.state_dict(), folder / "model.pt")
+
+    @classmethod
+    def load(cls, folder: Path, network: nn.Module, execution: Execution | None = None) -> NetworkClassifier:
+        """Reads the weights that `save` wrote into a network of the same shape."""
+        state = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+        return cls(network, execution)
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 over all parameters and buffers, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def forward_flops(network: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Floating-point operations of one forward pass on one image `(C, H, W)`; a multiply-add is two."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    device = next(network.parameters()).device
+    training = network.training
+    network.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, *image_shape, device=device))
+    network.train(training)
+    return int(counter.get_total_flops())

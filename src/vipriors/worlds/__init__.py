@@ -1,0 +1,33 @@
+"""Seeded generators of labelled samples: data that every machine has.
+
+A world is a module of this folder with a function of the same name that returns a `Source`.
+"""
+
+from __future__ import annotations
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+from vipriors.data.sources.base import Source
+from vipriors.problems import BadInput
+
+
+def summaries() -> list[tuple[str, str]]:
+    """Name and first line of each world, found without importing them."""
+    files = sorted(file for file in Path(__file__).parent.glob("*.py") if not file.name.startswith("_"))
+    docs = {file.stem: ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) for file in files}
+    return [(name, (doc or "").partition("\n")[0]) for name, doc in docs.items()]
+
+
+def load_source(name: str) -> Source:
+    """The samples of a world.
+
+    Raises:
+        BadInput: There is no such world; lists those there are.
+    """
+    names = [known for known, _ in summaries()]
+    if name not in names:
+        raise BadInput.single(f"world {name!r}", f"unknown; expected one of {', '.join(names)}")
+    source: Source = getattr(import_module(f"{__name__}.{name}"), name)()
+    return source
