@@ -57,7 +57,9 @@ def find_test_set(name: str, labels: Path | None = None, source: Path | None = N
     """
     if name in tasks.names():
         if labels is None:
-            raise BadInput.single(f"task {name}", "has no labels of its own; give a labels file with --labels")
+            raise BadInput.single(
+                f"task {name}", "has no labels of its own; give a labels file with --labels"
+            )
         return _of_labels(tasks.load(name), labels, None)
     challenge = read_challenge(find(name))
     task = tasks.load(challenge.task)

@@ -6,13 +6,14 @@ what size, what may be done to them without changing their label, and what the f
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vipriors.data.sources import Source, detect_kind, open_source
+from vipriors.data.sources import ArraySource, Source, detect_kind, open_source
 from vipriors.data.subset import SubsetRule
 from vipriors.problems import BadInput, Problem
 
@@ -29,6 +30,9 @@ class SourceSection(_Section):
         "auto", description="Layout of the files; `auto` looks."
     )
     path: Path | None = Field(None, description="Where they are, relative to the challenge file.")
+    classes: tuple[str, ...] | None = Field(
+        None, description="Names of the classes by label, where the files only number them."
+    )
     about: str = Field("", description="How to get a copy.")
 
 
@@ -102,10 +106,19 @@ class Challenge(_Section):
         if path is None:
             how = f" {self.source.about}" if self.source.about else ""
             raise BadInput.single(
-                f"challenge {self.name}", f"needs your copy of its images: give its folder with --source.{how}"
+                f"challenge {self.name}",
+                f"needs your copy of its images: give its folder with --source.{how}",
             )
         kind = detect_kind(path) if self.source.kind == "auto" else self.source.kind
-        return open_source(kind, path)
+        source = open_source(kind, path)
+        if self.source.classes is None:
+            return source
+        if not isinstance(source, ArraySource) or len(source.classes) != len(self.source.classes):
+            found = f"the source has {len(source.classes)} classes"
+            raise BadInput.single(
+                f"challenge {self.name}, source.classes", f"names {len(self.source.classes)} classes; {found}"
+            )
+        return dataclasses.replace(source, classes=self.source.classes)
 
 
 def read_challenge(file: Path) -> Challenge:

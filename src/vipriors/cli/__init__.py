@@ -13,22 +13,33 @@ import sys
 from collections.abc import Sequence
 
 import vipriors
-from vipriors.cli import data, run, score, show, use
+from vipriors.cli import data, measure, run, score, show, use
 from vipriors.cli.output import print_problems
-from vipriors.problems import BadInput
+from vipriors.problems import BadInput, Problem
 
 INTERRUPTED = 130
+EXTRAS = {"torch": "train", "onnx": "export", "onnxruntime": "export", "onnxscript": "export"}
+"""What a core install lacks, and the extra that brings it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     arguments = parser().parse_args(argv)
     try:
-        return int(arguments.command(arguments))
-    except BadInput as error:
-        return print_problems(arguments, error.problems)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        try:
+            return int(arguments.command(arguments))
+        except BadInput as error:
+            return print_problems(arguments, error.problems)
+        except FloatingPointError as error:
+            return print_problems(arguments, [Problem("training", str(error))])
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get(error.name or "")
+            if extra is None:
+                raise
+            message = f"is not installed; expected pip install 'vipriors[{extra}]'"
+            return print_problems(arguments, [Problem(f"package {error.name}", message)])
+    except KeyboardInterrupt as error:
+        print(f"{error or 'interrupted'}; the same command with --resume goes on from there", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as in `vipriors list | head -1`; keep the exit quiet.
@@ -43,6 +54,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"vipriors {vipriors.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (show, data, run, score, use):
+    for module in (show, data, run, score, use, measure):
         module.add_commands(commands)
     return top

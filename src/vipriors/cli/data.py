@@ -17,7 +17,9 @@ def add_commands(commands: Commands) -> None:
     preparing.add_argument("challenge", help="its name, or the path of its YAML file")
     add_subset(preparing)
     preparing.add_argument("--out", type=Path, metavar="DIR", help="default: data/CHALLENGE-nN-sS")
-    preparing.add_argument("--mode", choices=("copy", "link"), default="copy", help="copy files, or link them")
+    preparing.add_argument(
+        "--mode", choices=("copy", "link"), default="copy", help="copy files, or link them"
+    )
 
     verifying = add_command(data, "verify", verify_, "find missing, damaged and changed files")
     verifying.add_argument("folder", type=Path, help="a prepared folder")
@@ -26,8 +28,12 @@ def add_commands(commands: Commands) -> None:
     new.add_argument("name", help="of the challenge: small letters, digits and hyphens")
     new.add_argument("--images", type=Path, required=True, help="a folder with a folder for each class")
     new.add_argument("--task", choices=("classification",), default="classification")
-    new.add_argument("--size", type=int, metavar="PX", help="input size (default: from the images, at most 96)")
-    new.add_argument("--test", type=float, default=0.2, metavar="SHARE", help="held out as test (default: 0.2)")
+    new.add_argument(
+        "--size", type=int, metavar="PX", help="input size (default: from the images, at most 96)"
+    )
+    new.add_argument(
+        "--test", type=float, default=0.2, metavar="SHARE", help="held out as test (default: 0.2)"
+    )
     new.add_argument("--no-flip", action="store_true", help="a mirrored image would have another label")
     new.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: NAME)")
 
@@ -44,7 +50,9 @@ def prepare_(arguments: argparse.Namespace) -> int:
     with progress(arguments) as tell:
         prepared = prepare_challenge(challenge, rule, out, arguments.source, arguments.mode, tell)
     counts = ", ".join(f"{count} {split}" for split, count in prepared.dataset.counts.items())
-    return answer(arguments, {"folder": str(out), "counts": prepared.dataset.counts}, f"{out}: {counts} images")
+    return answer(
+        arguments, {"folder": str(out), "counts": prepared.dataset.counts}, f"{out}: {counts} images"
+    )
 
 
 def verify_(arguments: argparse.Namespace) -> int:

@@ -19,7 +19,9 @@ def add_commands(commands: Commands) -> None:
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter")
     run.add_argument("--seed", type=int, default=0, help="of the initial weights and all random draws")
     add_subset(run)
-    run.add_argument("--data", type=Path, metavar="DIR", help="prepared folder (default: data/CHALLENGE-nN-sS)")
+    run.add_argument(
+        "--data", type=Path, metavar="DIR", help="prepared folder (default: data/CHALLENGE-nN-sS)"
+    )
     run.add_argument("--fit", choices=("train", "train+val"), default="train+val", help="images to fit to")
     run.add_argument("--rehearse", action="store_true", help="first train without the validation images")
     run.add_argument("--floors", action="store_true", help="also run the challenge's classical floors")
@@ -30,6 +32,7 @@ def add_commands(commands: Commands) -> None:
 
     report = add_command(commands, "report", report_, "write a run's report, one HTML file")
     report.add_argument("run", type=Path, help="a finished run folder")
+    report.add_argument("--data", type=Path, metavar="DIR", help="prepared folder, for the pictures")
     report.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/report.html")
 
     audit = add_command(commands, "audit", audit_, "make a run again and say whether it is what it claims")
@@ -40,9 +43,10 @@ def add_commands(commands: Commands) -> None:
 
 def run_(arguments: argparse.Namespace) -> int:
     """`vipriors run`"""
+    from vipriors import methods
     from vipriors.challenges import find
     from vipriors.challenges.schema import read_challenge
-    from vipriors.report.run_report import write_report
+    from vipriors.report import write_report
     from vipriors.runs.prepared import find_data
     from vipriors.runs.run import Plan, run, run_floors
 
@@ -51,7 +55,7 @@ def run_(arguments: argparse.Namespace) -> int:
     plan = Plan(
         method=challenge.baseline if arguments.method == "baseline" else arguments.method,
         preset=arguments.preset,
-        overrides=_overrides(arguments.set),
+        overrides=overrides(arguments.set),
         seed=arguments.seed,
         fit_on=arguments.fit,
         rehearse=arguments.rehearse,
@@ -60,12 +64,13 @@ def run_(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path("runs") / name
     if arguments.overwrite and (out / "recipe.json").is_file():
         shutil.rmtree(out)
+    methods.configure(plan.method, plan.preset, plan.overrides)  # before anything is written
     how = execution(arguments)
     with progress(arguments) as tell:
         data = find_data(challenge, rule, data=arguments.data, source=arguments.source, progress=tell)
         score = run(data, plan, out, execution=how, resume=arguments.resume, progress=tell)
         floors = run_floors(data, plan.seed, out, tell) if arguments.floors else {}
-    report = write_report(out, data)
+    report = write_report(out, data.root)
     lines = [_line(plan.method, score)] + [_line(floor, result) for floor, result in floors.items()]
     value = {
         "run": str(out),
@@ -76,7 +81,8 @@ def run_(arguments: argparse.Namespace) -> int:
     return answer(arguments, value, "\n".join([*lines, f"run     {out}", f"report  {report}"]))
 
 
-def _overrides(settings: list[str]) -> dict[str, str]:
+def overrides(settings: list[str]) -> dict[str, str]:
+    """Hyper-parameters by name from `--set NAME=VALUE`."""
     wrong = [Problem(f"--set {text}", "expected NAME=VALUE") for text in settings if "=" not in text]
     if wrong:
         raise BadInput(wrong)
@@ -95,9 +101,9 @@ def _line(method: str, score: object) -> str:
 
 def report_(arguments: argparse.Namespace) -> int:
     """`vipriors report`"""
-    from vipriors.report.run_report import write_report
+    from vipriors.report import write_report
 
-    file = write_report(arguments.run, None, arguments.out)
+    file = write_report(arguments.run, arguments.data, arguments.out)
     return answer(arguments, {"report": str(file)}, str(file))
 
 

@@ -29,7 +29,9 @@ def check_(arguments: argparse.Namespace) -> int:
     if problems := test.check(arguments.file):
         return print_problems(arguments, problems)
     images = len(test.index.ids)
-    return answer(arguments, {"problems": []}, f"{arguments.file}: a good submission for {images} test images")
+    return answer(
+        arguments, {"problems": []}, f"{arguments.file}: a good submission for {images} test images"
+    )
 
 
 def score_(arguments: argparse.Namespace) -> int:

@@ -21,7 +21,9 @@ def list_(arguments: argparse.Namespace) -> int:
 
     found = {
         "tasks": [{"name": name, "about": about} for name, about in tasks.summaries()],
-        "challenges": [{"name": n, "task": task, "about": title} for n, task, title in challenges.summaries()],
+        "challenges": [
+            {"name": n, "task": task, "about": title} for n, task, title in challenges.summaries()
+        ],
         "methods": [{"name": m.name, "task": m.family, "about": m.summary} for m in methods.listings()],
         "worlds": [{"name": name, "about": about} for name, about in worlds.summaries()],
     }

@@ -28,9 +28,9 @@ def predict_(arguments: argparse.Namespace) -> int:
     """`vipriors predict`"""
     import dataclasses
 
-    from vipriors.runs.predict import pictures_in, predict
+    from vipriors.runs.predict import predict
 
-    labelled, problems = predict(arguments.run, pictures_in(arguments.images), execution(arguments))
+    labelled, problems = predict(arguments.run, arguments.images, execution(arguments))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["file", "label", "probability"])

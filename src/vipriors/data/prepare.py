@@ -148,8 +148,9 @@ def _place(source: Source, pick: Pick, out: Path, channels: int, mode: str) -> R
     target = _target(out, pick, suffix)
     if not target.exists() or target.stat().st_size != len(data) or target.read_bytes() != data:
         read_image(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
-        if mode == "copy" or isinstance(content, bytes) or not _link(content, target):
-            write_atomic(target, data)
+        with os_errors(target):
+            if mode == "copy" or isinstance(content, bytes) or not _link(content, target):
+                write_atomic(target, data)
     test = pick.split == "test"
     return Row(
         id=target.name,

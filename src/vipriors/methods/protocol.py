@@ -1,7 +1,7 @@
 """What a method is: hyper-parameters that can be fitted to training data.
 
 A method is one file: a frozen dataclass of hyper-parameters whose `fit` trains on a `TrainingSet` and
-returns something that predicts. It inherits nothing but fields; anything shared is a function it calls.
+returns something that predicts.
 """
 
 from __future__ import annotations
@@ -15,21 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipriors.challenges.schema import Invariance
-from vipriors.data.loader import Split
 
 Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with their labels."""
+
+    images: NDArray[np.uint8]
+    """`(N, H, W, C)`, decoded, at the challenge's input size; perhaps memory-mapped."""
+    labels: NDArray[np.int64]
+    """`(N,)`"""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
     """All that a method may learn from."""
 
-    train: Split
-    """Decoded images `(N, H, W, C)` uint8 with labels."""
+    train: Labelled
+    """What is fitted to."""
     classes: tuple[str, ...]
     """Names of the classes, by label."""
     invariance: Invariance = field(default_factory=Invariance)
-    held_out: Split | None = None
+    held_out: Labelled | None = None
     """Validation images that a method may choose by but never fit to. None: fit with what is set."""
 
     @property
@@ -79,7 +88,9 @@ class Method(Protocol):
     def fit(self, data: TrainingSet, context: Context) -> Fitted:
         """Trains from random weights."""
 
-    def load(self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any) -> Classifier:
+    def load(
+        self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any
+    ) -> Classifier:
         """Restores the classifier that a fit saved in `folder`, for images `(C, H, W)`."""
 
 
@@ -88,4 +99,4 @@ class SelfTuning(Protocol):
     """A method quick enough to search its own hyper-parameters at the start of every run."""
 
     def tuned(self, data: TrainingSet) -> Method:
-        """The same method with the values that did best on `data.held_out`."""
+        """The same method with the values that did best on `data.held_out`, which is there."""

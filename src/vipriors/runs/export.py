@@ -74,6 +74,8 @@ def export_onnx(run: Path, file: Path) -> float:
     difference = float(np.abs(answers - classifier.probabilities(pixels)).max())
     if difference > TOLERANCE:
         partial.unlink()
-        raise BadInput.single(file, f"differs from the run by {difference:.2g}; expected {TOLERANCE:g} at most")
+        raise BadInput.single(
+            file, f"differs from the run by {difference:.2g}; expected {TOLERANCE:g} at most"
+        )
     partial.replace(file)
     return difference

@@ -36,7 +36,7 @@ class NewChallenge:
 def new_challenge(
     name: str, images: Path, out: Path, *, size: int | None = None, test_share: float = 0.2, flip: bool = True
 ) -> NewChallenge:
-    """Writes `out/challenge.yaml` for a folder of images with one folder a class. The images stay where they are.
+    """Writes `out/challenge.yaml` for a folder of images with a folder for each class; the images stay.
 
     The input size is the median shorter side of the images, at most 96 px; the test is a share of the
     smallest class from each class, unless the images come with a `test` (or `val`) folder of their own.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vipriors.data.images import read_image, resize
+from vipriors.data.images import IMAGE_SUFFIXES, read_image, resize
 from vipriors.problems import BadInput, Problem
 from vipriors.runs.run import load_classifier
 
@@ -36,24 +35,27 @@ def pictures_in(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise BadInput.single(path, "does not exist; expected a picture or a folder of pictures")
-    found = sorted(file for file in path.rglob("*") if file.is_file() and is_image_name(file.name))
+    found = sorted(
+        file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in IMAGE_SUFFIXES
+    )
     if not found:
         raise BadInput.single(path, "has no pictures in it")
     return found
 
 
-def predict(run: Path, files: Sequence[Path], execution: Any = None) -> tuple[list[Labelled], list[Problem]]:
+def predict(run: Path, pictures: Path, execution: Any = None) -> tuple[list[Labelled], list[Problem]]:
     """Labels pictures, batch by batch; those that cannot be read are listed and the rest are labelled.
 
     Args:
         run: A finished run folder.
-        files: Pictures of any size.
+        pictures: A picture of any size, or a folder of them.
         execution: A `vipriors.train.Execution`.
 
     Raises:
-        BadInput: The run is not finished.
+        BadInput: The run is not finished, or there are no pictures.
     """
     recipe, classifier = load_classifier(run, execution)
+    files = pictures_in(pictures)
     size, channels = recipe.challenge.input.size, recipe.challenge.input.channels
     labelled: list[Labelled] = []
     problems: list[Problem] = []

@@ -125,10 +125,11 @@ def _subset(prepared: Prepared, challenge: Challenge, rule: SubsetRule) -> list[
         raise BadInput.single(place, f"holds challenge {found!r}; expected {challenge.name!r}")
     if "list_sha256" in held:  # cut by a list: it is what it is
         return prepared.rows
-    same = {"seed": rule.seed, "validation": rule.validation, "test_seed": rule.test_seed}
-    for key, wanted in same.items():
-        if held[key] != wanted:
-            raise BadInput.single(place, f"holds a subset with {key} {held[key]}; expected {wanted}")
+    for key in ("seed", "validation", "test_per_class", "test_seed"):
+        if held[key] != getattr(rule, key):
+            raise BadInput.single(
+                place, f"holds a subset with {key} {held[key]}; expected {getattr(rule, key)}"
+            )
     most, wanted = held["images_per_class"], rule.images_per_class
     if most == wanted:
         return prepared.rows

@@ -15,8 +15,9 @@ from vipriors.problems import BadInput
 STARTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "socket.connect")
 """Audit events of Python that start a process or a connection. A method needs none of them."""
 
-CODE = (".py", ".pyc", ".so", ".pth", ".typed")
+CODE = (".py", ".pyc", ".so", ".pth", ".typed", ".zip")
 SYSTEM = ("/proc", "/sys", "/dev", "/etc")
+PACKAGE_METADATA = ".dist-info"
 
 
 def main() -> None:
@@ -57,7 +58,10 @@ def repeat(request: dict[str, Any]) -> None:
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         if learning and (event == "open" or event.startswith(STARTS)) and arguments:
-            events.append((event, str(arguments[0])))
+            # A file that must not exist yet is written, not read.
+            if event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_EXCL:
+                return
+            events.append((event, os.fsdecode(arguments[0]) if isinstance(arguments[0], bytes) else str(arguments[0])))
 
     sys.addaudithook(watch)
     out = scratch / "run"
@@ -89,7 +93,7 @@ def foreign(events: Iterable[tuple[str, str]], images: set[str], out: Path) -> l
         if argument.isdigit():  # a file descriptor that was opened, and seen, before
             continue
         path = os.path.realpath(argument)
-        is_code = path.startswith(code_roots) and path.endswith(CODE)
+        is_code = path.startswith(code_roots) and (path.endswith(CODE) or PACKAGE_METADATA in path)
         if not (path in images or is_code or path.startswith((own, *SYSTEM))):
             found[path] = None
     return list(found)

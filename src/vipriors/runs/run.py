@@ -14,15 +14,17 @@ from typing import Any, Literal
 import numpy as np
 
 from vipriors import methods
+from vipriors.data.loader import Split
 from vipriors.data.manifest import write_manifest
 from vipriors.data.prepared import TEST_LABELS
-from vipriors.methods.protocol import Classifier, Context, Fitted, Method, SelfTuning, TrainingSet
+from vipriors.methods.protocol import Classifier, Context, Fitted, Labelled, Method, SelfTuning, TrainingSet
 from vipriors.problems import BadInput
 from vipriors.runs.prepared import RunData, StageProgress
 from vipriors.runs.records import RunRecipe, environment, write_text
 from vipriors.tasks import classification
 from vipriors.tasks.index import Index
 from vipriors.tasks.score import Score
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -109,7 +111,12 @@ def learn(
     if out.exists() and any(out.iterdir()) and not resume:
         raise BadInput.single(out, "is not empty; go on with --resume, or choose another --out")
     apart = _training_set(data, "train", held_out=True)
-    if isinstance(method, SelfTuning):
+    if apart.held_out is None and (plan.rehearse or plan.fit_on == "train"):
+        images = data.images_per_class
+        raise BadInput.single(
+            data.root, f"has no validation images at {images} a class; fit to train+val without --rehearse"
+        )
+    if isinstance(method, SelfTuning) and apart.held_out is not None:
         method = method.tuned(apart)
 
     recipe = _recipe(data, plan, name, method, execution)
@@ -207,11 +214,16 @@ def load_classifier(out: Path, execution: Any = None) -> tuple[RunRecipe, Classi
 
 def _training_set(data: RunData, *splits: str, held_out: bool = False) -> TrainingSet:
     return TrainingSet(
-        train=data.load(*splits),
+        train=_labelled(data.load(*splits)),
         classes=data.classes,
         invariance=data.challenge.invariance,
-        held_out=data.load("val") if held_out else None,
+        held_out=_labelled(data.load("val")) if held_out and data.select("val") else None,
     )
+
+
+def _labelled(split: Split) -> Labelled:
+    assert split.labels is not None, "only test images have no labels"
+    return Labelled(split.images, split.labels)
 
 
 def _recipe(data: RunData, plan: Plan, name: str, method: Method, execution: Any) -> RunRecipe:

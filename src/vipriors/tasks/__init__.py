@@ -14,12 +14,18 @@ from vipriors.tasks.index import Index
 from vipriors.tasks.protocol import Task
 from vipriors.tasks.score import Estimate, Score
 
-__all__ = ["Estimate", "Index", "Score", "Task", "load", "names"]
+__all__ = ["Estimate", "Index", "Score", "Task", "load", "names", "summaries"]
 
 
 def names() -> list[str]:
     """The tasks there are, found without importing them."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if _is_task(path))
+
+
+def summaries() -> list[tuple[str, str]]:
+    """Name of each task and what it is, found without importing them."""
+    first_lines = ((name, (Path(__file__).parent / f"{name}.py").read_text("utf-8")) for name in names())
+    return [(name, text.partition("\n")[0].removeprefix('"""Task: ')) for name, text in first_lines]
 
 
 def load(name: str) -> ModuleType:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from vipriors.problems import BadInput, Problem
 from vipriors.train.batches import Batches, step_seed
 
 Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
@@ -58,6 +59,26 @@ class Recipe:
     clip_norm: float = 0.0
     """Largest norm of the gradient; 0 leaves gradients as they are."""
 
+    def __post_init__(self) -> None:
+        expected = {
+            "steps": (self.steps >= 1, "1 or more"),
+            "batch_size": (self.batch_size >= 1, "1 or more"),
+            "lr": (0 < self.lr < math.inf, "more than 0"),
+            "momentum": (0 <= self.momentum < 1, "0 to less than 1"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
+            "warmup": (0 <= self.warmup <= 1, "0 to 1"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "0 to less than 1"),
+            "ema": (0 <= self.ema < 1, "0 to less than 1"),
+            "clip_norm": (0 <= self.clip_norm < math.inf, "0 or more"),
+        }
+        problems = [
+            Problem(name, f"is {getattr(self, name)}; expected {words}")
+            for name, (holds, words) in expected.items()
+            if not holds
+        ]
+        if problems:
+            raise BadInput(problems)
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -83,8 +104,11 @@ class Execution:
         return torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext()
 
 
-class Interrupted(Exception):
-    """Training was asked to stop. Everything up to `step` is saved and `--resume` goes on from there."""
+class Interrupted(KeyboardInterrupt):
+    """Training was asked to stop. Everything up to `step` is saved and `--resume` goes on from there.
+
+    A KeyboardInterrupt, so that nothing that handles errors mistakes it for one.
+    """
 
     def __init__(self, step: int, steps: int):
         self.step = step
@@ -172,7 +196,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "log.jsonl").write_text("")
 
-    forward = torch.compile(model) if execution.compile else model
+    forward: Any = torch.compile(model) if execution.compile else model
     predicting = average if average is not None else model
     generator = torch.Generator()  # on the CPU: draws are few, and nothing then waits for the device
     log_every = log_every or max(1, recipe.steps // 100)
@@ -190,7 +214,7 @@ def train(
             images, targets = batches(step)
             with execution.autocast():
                 value = loss(forward, images, targets, generator)
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             if recipe.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimizer.step()
@@ -256,12 +280,12 @@ def _restore(folder: Path, parts: dict[str, Any], device: torch.device) -> tuple
     for name, part in parts.items():
         part.load_state_dict(state[name])
     log = folder / "log.jsonl"
-    lines = [line for line in log.read_text().splitlines() if _logged_step(line) <= state["step"]]
-    log.write_text("".join(f"{line}\n" for line in lines))
+    lines = [line for line in log.read_bytes().splitlines(True) if _logged_step(line) <= state["step"]]
+    os.truncate(log, sum(map(len, lines)))
     return state["step"], state["seconds"], state["running"], state["counted"]
 
 
-def _logged_step(line: str) -> float:
+def _logged_step(line: bytes) -> float:
     try:
         return float(json.loads(line)["step"])
     except ValueError:  # the process was killed in the middle of this line
@@ -283,7 +307,7 @@ def _stop_requested() -> Iterator[threading.Event]:
 
     def request(number: int, _frame: object) -> None:
         stop.set()
-        signal.signal(number, previous[number])
+        signal.signal(number, previous[signal.Signals(number)])
 
     for number in signals:
         signal.signal(number, request)

@@ -8,9 +8,12 @@ from __future__ import annotations
 import ast
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vipriors.data.sources.base import Source
 from vipriors.problems import BadInput
+
+if TYPE_CHECKING:
+    from vipriors.data.sources import Source
 
 
 def summaries() -> list[tuple[str, str]]:

@@ -55,7 +55,7 @@ def open_folder(root: Path) -> FolderSource:
                     samples.append(SourceSample(key, labels[folder.name], split))
                 else:
                     problems.append(
-                        Problem(ascii(str(file)), "the name is not Unicode text; rename the file")
+                        Problem(ascii(str(file)), "the name is not one line of Unicode; rename it")
                     )
     if splits[0][0] == "train":
         known = {folder.name for folder in splits[0][1]}
@@ -106,7 +106,7 @@ def _is_text(key: str) -> bool:
         key.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return not any(character in key for character in "\r\n")
 
 
 def _is_hidden(name: str) -> bool:

@@ -33,13 +33,12 @@ MakeEstimator = Callable[[NDArray[np.float32]], Estimator]
 
 def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Pixels in [0, 1] as vectors: `(N, H, W, C)` uint8 to `(N, H * W * C)`."""
-    return images.reshape(len(images), -1).astype(np.float32) / 255
+    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
 
 
 def validation_accuracy(make: MakeEstimator, data: TrainingSet) -> float:
     """Share of the held-out images that an estimator fitted on the training images gets right."""
     assert data.held_out is not None
-    assert data.train.labels is not None
     x = features(data.train.images)
     estimator = make(x)
     estimator.fit(x, data.train.labels)
@@ -48,7 +47,6 @@ def validation_accuracy(make: MakeEstimator, data: TrainingSet) -> float:
 
 def fit(make: MakeEstimator, data: TrainingSet) -> Fitted:
     """A floor fitted to the training images."""
-    assert data.train.labels is not None
     estimator = make(features(data.train.images))
     return Fitted(FloorClassifier(estimator, data.train.images, data.train.labels, len(data.classes)))
 
@@ -67,7 +65,9 @@ class FloorClassifier:
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One-hot `(N, K)`: a floor says which class, not how sure it is."""
-        return np.eye(self.classes, dtype=np.float32)[self.estimator.predict(features(images))]
+        one_hot = np.eye(self.classes, dtype=np.float32)
+        predicted: NDArray[np.int64] = self.estimator.predict(features(images))
+        return one_hot[predicted]
 
     def save(self, folder: Path) -> None:
         """Writes `folder/floor.npz`."""

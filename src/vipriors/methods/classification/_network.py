@@ -1,18 +1,20 @@
-"""What the networks of this family share: fitting with the engine, and cross-entropy under augmentation."""
+"""What the networks of this family share: how their images are varied, and fitting with the engine."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vipriors.challenges.schema import Invariance
-from vipriors.methods.protocol import Context, Fitted, TrainingSet
+from vipriors.methods.protocol import Context, Fitted, Labelled, TrainingSet
 from vipriors.priors.augment import (
     Augmentation,
     Compose,
@@ -40,8 +42,11 @@ from vipriors.train import (
 
 
 @dataclass(frozen=True)
-class ClassifierRecipe(Recipe):
-    """How an image classifier is trained: the loop's fields, and how its images are varied."""
+class NetworkMethod(Recipe, ABC):
+    """A recipe that makes its own network, and its own loss where that is not cross-entropy.
+
+    A method of this family is a subclass with its hyper-parameters, `presets` and `network`.
+    """
 
     policy: Literal["none", "trivial"] = "none"
     """Augmentation on top of the challenge's own invariances; `trivial` is TrivialAugment."""
@@ -50,26 +55,37 @@ class ClassifierRecipe(Recipe):
     mixup: float = 0.0
     """Beta parameter of mixup; 0 blends nothing."""
     cutmix: float = 0.0
-    """Beta parameter of CutMix; 0 pastes nothing. Not together with mixup."""
+    """Beta parameter of CutMix, where there is no mixup; 0 pastes nothing."""
 
-
-class NetworkMethod(Protocol):
-    """A method of this family, as seen from here: a recipe that can make its network and its loss."""
-
-    @property
-    def recipe(self) -> ClassifierRecipe:
-        """Its own fields."""
-
+    @abstractmethod
     def network(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
-        """Images `(B, C, H, W)` in [0, 1], standardised, to logits `(B, classes)`."""
+        """A network with fresh weights: standardised images `(B, C, H, W)` to logits `(B, classes)`."""
 
-    def loss(
-        self, network: nn.Module, images: Tensor, targets: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """A batch to a scalar: targets are labels `(B,)`, or `(B, K)` probabilities where images are mixed."""
+    def loss(self, network: nn.Module, images: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """A batch to a scalar: cross-entropy with the recipe's label smoothing, unless a method has its own.
+
+        Args:
+            network: In training mode.
+            images: `(B, C, H, W)`, augmented.
+            targets: Labels `(B,)`, or probabilities `(B, K)` where images are mixed.
+            generator: The step's random numbers.
+        """
+        return functional.cross_entropy(network(images), targets, label_smoothing=self.label_smoothing)
+
+    def fit(self, data: TrainingSet, context: Context) -> Fitted:
+        """Trains from random weights."""
+        return fit(self, data, context)
+
+    def load(
+        self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any
+    ) -> NetworkClassifier:
+        """Restores a network that `fit` trained."""
+        empty = Standardise(torch.zeros(image_shape[0]), torch.ones(image_shape[0]))
+        network = nn.Sequential(empty, self.network(image_shape, classes))
+        return NetworkClassifier.load(folder, network, execution)
 
 
-def augmentation(recipe: ClassifierRecipe, invariance: Invariance) -> Compose:
+def augmentation(recipe: NetworkMethod, invariance: Invariance) -> Compose:
     """How each image is varied: what the challenge says leaves its label as it is, then the recipe's own."""
     steps: list[Augmentation] = []
     if invariance.rotate or invariance.scale:
@@ -85,55 +101,41 @@ def augmentation(recipe: ClassifierRecipe, invariance: Invariance) -> Compose:
     return Compose(steps)
 
 
-def mixing(recipe: ClassifierRecipe) -> MixUp | CutMix | None:
-    """How pairs of images are mixed, if they are."""
-    if recipe.mixup:
-        return MixUp(recipe.mixup)
-    return CutMix(recipe.cutmix) if recipe.cutmix else None
-
-
-def fit(method: Any, data: TrainingSet, context: Context) -> Fitted:
+def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
     """Trains a method's network with the common loop."""
     execution = context.execution or Execution()
+    # Fresh weights are drawn on the CPU, so that every device starts from the same ones.
     seed_everything(step_seed(context.seed, -1), torch.device("cpu"))
-    network = nn.Sequential(
-        Standardise.of(data.train.images), method.network(data.image_shape, len(data.classes))
-    )
+    classes = len(data.classes)
+    network = nn.Sequential(Standardise.of(data.train.images), method.network(data.image_shape, classes))
     initial = weights_hash(network)
-    augment, mix = augmentation(method, data.invariance), mixing(method)
-    batches = Batches(
-        data.train.images,
-        data.train.labels,
-        batch_size=method.batch_size,
-        seed=context.seed,
-        device=execution.resolved_device(),
-    )
+    augment = augmentation(method, data.invariance)
+    mix = MixUp(method.mixup) if method.mixup else CutMix(method.cutmix) if method.cutmix else None
 
     def loss(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        images = augment(images, generator)
-        if mix is None:
-            return method.loss(network, images, labels, generator)
-        images, targets = mix(images, one_hot(labels, len(data.classes)), generator)
+        images, targets = augment(images, generator), labels
+        if mix is not None:
+            images, targets = mix(images, one_hot(labels, classes), generator)
         return method.loss(network, images, targets, generator)
 
-    def held_out(network: nn.Module) -> dict[str, float]:
-        predicted = NetworkClassifier(network, execution).probabilities(data.held_out.images)
-        truth = data.held_out.labels
-        likelihood = predicted[np.arange(len(truth)), truth].clip(1e-12)
-        accuracy = float((predicted.argmax(1) == truth).mean())
-        return {"val_top1": accuracy, "val_loss": float(-np.log(likelihood).mean())}
-
+    held_out = data.held_out
     began = time.monotonic()
     trained = train(
         network,
-        batches,
+        Batches(
+            data.train.images,
+            data.train.labels,
+            batch_size=method.batch_size,
+            seed=context.seed,
+            device=execution.resolved_device(),
+        ),
         method,
         loss,
         seed=context.seed,
         execution=execution,
         folder=context.folder,
         resume=context.resume,
-        monitor=held_out if data.held_out is not None else None,
+        monitor=(lambda network: validate(network, held_out, execution)) if held_out else None,
         progress=context.progress,
     )
     facts = {
@@ -147,11 +149,10 @@ def fit(method: Any, data: TrainingSet, context: Context) -> Fitted:
     return Fitted(NetworkClassifier(trained, execution), facts)
 
 
-def load(
-    method: Any, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any
-) -> NetworkClassifier:
-    """Restores a network that `fit` trained."""
-    channels = image_shape[0]
-    empty = Standardise(torch.zeros(channels), torch.ones(channels))
-    network = nn.Sequential(empty, method.network(image_shape, classes))
-    return NetworkClassifier.load(folder, network, execution)
+def validate(network: nn.Module, held_out: Labelled, execution: Execution) -> dict[str, float]:
+    """Accuracy and cross-entropy on the held-out images, for the log."""
+    probabilities = NetworkClassifier(network, execution).probabilities(held_out.images)
+    truth = held_out.labels
+    likelihood = probabilities[np.arange(len(truth)), truth].clip(1e-12)
+    accuracy = float((probabilities.argmax(1) == truth).mean())
+    return {"val_top1": accuracy, "val_loss": float(-np.log(likelihood).mean())}

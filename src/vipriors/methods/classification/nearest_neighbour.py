@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from vipriors.methods.classification import _floor
 from vipriors.methods.protocol import Classifier, Context, Fitted, TrainingSet
 
-DISTANCES = ("euclidean", "manhattan", "cosine")
+DISTANCES: tuple[Literal["euclidean", "manhattan", "cosine"], ...] = ("euclidean", "manhattan", "cosine")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class NearestNeighbour:
         """Remembers the training images."""
         return _floor.fit(self.estimator, data)
 
-    def load(self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any) -> Classifier:
+    def load(
+        self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any
+    ) -> Classifier:
         """Reads the remembered images."""
         return _floor.load(self.estimator, folder, classes)

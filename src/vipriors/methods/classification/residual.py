@@ -19,16 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vipriors.methods.classification import _network
-from vipriors.methods.classification._network import ClassifierRecipe
-from vipriors.methods.protocol import Classifier, Context, Fitted, TrainingSet
+from vipriors.methods.classification._network import NetworkMethod
 
 
 class Block(nn.Module):
@@ -58,7 +54,8 @@ class Block(nn.Module):
         y = functional.relu(self.norm2(self.conv1(active)))
         if self.dropout:
             y = functional.dropout(y, self.dropout, self.training)
-        return skip + self.conv2(y)
+        residual: Tensor = self.conv2(y)
+        return skip + residual
 
 
 def residual_network(
@@ -103,7 +100,7 @@ def residual_network(
 
 
 @dataclass(frozen=True)
-class Residual(ClassifierRecipe):
+class Residual(NetworkMethod):
     """Hyper-parameters of the small residual network."""
 
     width: int = 32
@@ -133,17 +130,3 @@ class Residual(ClassifierRecipe):
             blocks=self.blocks,
             image_size=min(height, width),
         )
-
-    def loss(
-        self, network: nn.Module, images: Tensor, targets: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """Cross-entropy, with the recipe's label smoothing."""
-        return functional.cross_entropy(network(images), targets, label_smoothing=self.label_smoothing)
-
-    def fit(self, data: TrainingSet, context: Context) -> Fitted:
-        """Trains from random weights."""
-        return _network.fit(self, data, context)
-
-    def load(self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any) -> Classifier:
-        """Restores a trained network."""
-        return _network.load(self, folder, image_shape, classes, execution)

@@ -26,7 +26,7 @@ GAMMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 @dataclass(frozen=True)
 class SupportVectorMachine:
-    """Hyper-parameters of the support vector machine; zeros are searched on validation."""
+    """Hyper-parameters of the support vector machine; zeros are searched on validation, or 1 without any."""
 
     c: float = 0.0
     """Penalty on errors; 0 is searched."""
@@ -55,6 +55,8 @@ class SupportVectorMachine:
         """Fits one machine for each pair of classes."""
         return _floor.fit(self.estimator, data)
 
-    def load(self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any) -> Classifier:
+    def load(
+        self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any
+    ) -> Classifier:
         """Fits again to the stored training pixels."""
         return _floor.load(self.estimator, folder, classes)

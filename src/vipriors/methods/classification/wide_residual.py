@@ -16,17 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from vipriors.methods.classification import _network
-from vipriors.methods.classification._network import ClassifierRecipe
+from vipriors.methods.classification._network import NetworkMethod
 from vipriors.methods.classification.residual import residual_network
-from vipriors.methods.protocol import Classifier, Context, Fitted, TrainingSet
 
 
 def wide_residual_network(
@@ -59,7 +54,7 @@ def wide_residual_network(
 
 
 @dataclass(frozen=True)
-class WideResidual(ClassifierRecipe):
+class WideResidual(NetworkMethod):
     """Hyper-parameters of the wide residual network."""
 
     depth: int = 16
@@ -86,17 +81,3 @@ class WideResidual(ClassifierRecipe):
         return wide_residual_network(
             self.depth, self.factor, channels, classes, image_size=size, dropout=self.dropout
         )
-
-    def loss(
-        self, network: nn.Module, images: Tensor, targets: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """Cross-entropy, with the recipe's label smoothing."""
-        return functional.cross_entropy(network(images), targets, label_smoothing=self.label_smoothing)
-
-    def fit(self, data: TrainingSet, context: Context) -> Fitted:
-        """Trains from random weights."""
-        return _network.fit(self, data, context)
-
-    def load(self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any) -> Classifier:
-        """Restores a trained network."""
-        return _network.load(self, folder, image_shape, classes, execution)

@@ -1,0 +1,91 @@
+"""A measured result: one small JSON file that says what was run, what it scored and what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vipriors.problems import BadInput, Problem
+from vipriors.runs.records import RunRecipe, write_text
+from vipriors.runs.run import read_record, read_score
+
+KEPT_FACTS = ("seconds", "steps", "parameters", "flops_per_image")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a grid: which method, on how many images, on which subset with which seed."""
+
+    contender: str
+    images_per_class: int
+    seed: int
+    """Of the subset and of the training: a subset is drawn anew for every seed."""
+
+    @property
+    def name(self) -> str:
+        """Also the name of its record's file."""
+        return f"{self.contender}-n{self.images_per_class}-s{self.seed}"
+
+
+def record_of(run: Path, cell: Cell) -> dict[str, Any]:
+    """What a finished run's folder says, without its bulk.
+
+    Raises:
+        BadInput: The run has no score.
+    """
+    recipe, record, score = RunRecipe.read(run), read_record(run), read_score(run)
+    if score is None:
+        raise BadInput.single(run, "has no score; a grid needs the test labels")
+    scores = score.to_json()
+    return {
+        "challenge": recipe.challenge.name,
+        "contender": cell.contender,
+        "method": recipe.method,
+        "preset": recipe.preset,
+        "images_per_class": recipe.images_per_class,
+        "subset_seed": recipe.subset_seed,
+        "seed": recipe.seed,
+        "fit_on": recipe.fit_on,
+        "hyper_parameters": recipe.hyper_parameters,
+        "scores": {name: round(value, 6) for name, value in scores["scores"].items()},
+        "intervals": {name: [round(v, 6) for v in pair] for name, pair in scores["intervals"].items()},
+        "counts": record["counts"],
+        "cost": {key: record["facts"][key] for key in KEPT_FACTS if key in record["facts"]},
+        "manifest_sha256": recipe.manifest_sha256,
+        "predictions_sha256": record["predictions_sha256"],
+        "environment": record["environment"],
+    }
+
+
+def write_record(folder: Path, cell: Cell, record: dict[str, Any]) -> None:
+    """Adds a record to a store: a folder with one file a cell."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / f"{cell.name}.json", json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """Every record of a store, in the order of their names.
+
+    Raises:
+        BadInput: Lists every file that is damaged.
+    """
+    records, problems = [], []
+    for file in sorted(folder.glob("*-n*-s*.json")):
+        try:
+            records.append(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            problems.append(Problem(str(file), f"is not JSON: {error}"))
+    if problems:
+        raise BadInput(problems)
+    return records
+
+
+def group(records: Iterable[dict[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Records by the values of some of their fields, in order of first appearance."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for record in records:
+        found.setdefault(tuple(record[key] for key in keys), []).append(record)
+    return found

@@ -1,0 +1,227 @@
+"""Reads what a finished run left in its folder, and refuses what does not fit together.
+
+The files are those that `vipriors.runs.records` names. They are read here anew because that module knows
+torch, and a report is also written where torch is not installed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vipriors.challenges.schema import Challenge
+from vipriors.problems import BadInput, Problem
+from vipriors.tasks import Score
+
+Count = Annotated[int, Field(ge=0)]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Recipe(_Record):
+    """What the run was asked to do: `recipe.json`."""
+
+    challenge: Challenge
+    classes: tuple[str, ...] = Field(min_length=1)
+    images_per_class: int | None
+    subset_seed: int
+    manifest_sha256: str
+    method: str
+    preset: str
+    hyper_parameters: dict[str, Any]
+    seed: int
+    fit_on: str
+    rehearse: bool = False
+    precision: str = "auto"
+
+
+class Counts(_Record):
+    """Images of each split."""
+
+    train: Count
+    val: Count
+    test: Count
+
+
+class Outcome(_Record):
+    """What came of it: `record.json`."""
+
+    counts: Counts
+    predictions_sha256: str
+    validation_top1: float | None = None
+    facts: dict[str, Any] = {}
+    environment: dict[str, Any] = {}
+
+
+class _Details(_Record):
+    n_test: int = Field(ge=1)
+    confusion: list[list[Count]]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run. Unscored runs have neither `score` nor `confusion`."""
+
+    folder: Path
+    recipe: Recipe
+    outcome: Outcome
+    score: Score | None
+    confusion: NDArray[np.int64] | None
+    """Test images by label and predicted class `(K, K + 1)`; the last column counts those without one."""
+    log: tuple[dict[str, float], ...]
+    rehearsal: tuple[dict[str, float], ...]
+
+
+def read_run(folder: Path) -> FinishedRun:
+    """Reads a finished run.
+
+    Raises:
+        BadInput: It is no run, is not finished, or files are damaged; lists what is wrong in all of them.
+    """
+    if not (folder / "recipe.json").is_file():
+        raise BadInput.single(folder, "is not a run folder: it has no recipe.json")
+    if not (folder / "record.json").is_file():
+        message = "is not a finished run: it has no record.json; finish it with `vipriors run … --resume`"
+        raise BadInput.single(folder, message)
+    problems: list[Problem] = []
+    recipe = outcome = score = confusion = None
+    log: tuple[dict[str, float], ...] = ()
+    rehearsal: tuple[dict[str, float], ...] = ()
+    with _collecting(problems):
+        recipe = _read_model(Recipe, folder / "recipe.json")
+    with _collecting(problems):
+        outcome = _read_model(Outcome, folder / "record.json")
+    with _collecting(problems):
+        log = read_log(folder / "log.jsonl")
+    with _collecting(problems):
+        rehearsal = read_log(folder / "rehearsal" / "log.jsonl")
+    if recipe is not None:
+        with _collecting(problems):
+            score, confusion = _read_score(folder / "scores.json", len(recipe.classes))
+    if problems or recipe is None or outcome is None:
+        raise BadInput(problems)
+    return FinishedRun(folder, recipe, outcome, score, confusion, log, rehearsal)
+
+
+def read_floors(run: FinishedRun) -> tuple[FinishedRun, ...]:
+    """The finished runs in a run's folder `floors`, the best first; what is unfinished there is left out.
+
+    Raises:
+        BadInput: One of them is damaged or used other images than the run.
+    """
+    records = sorted((run.folder / "floors").glob("*/record.json"))
+    problems: list[Problem] = []
+    floors = []
+    for record in records:
+        with _collecting(problems):
+            floors.append(floor := read_run(record.parent))
+            if floor.recipe.manifest_sha256 != run.recipe.manifest_sha256:
+                raise BadInput.single(floor.folder, "used other images than the run that it stands beside")
+    if problems:
+        raise BadInput(problems)
+    return tuple(sorted(floors, key=lambda floor: -_headline(floor.score)))
+
+
+def read_log(file: Path) -> tuple[dict[str, float], ...]:
+    """The lines of a training log, each with its `step`; none if there is no such file.
+
+    A last line that is cut short is left out: a process may have been killed while it wrote it.
+
+    Raises:
+        BadInput: Lists every other line that is no record of numbers.
+    """
+    if not file.is_file():
+        return ()
+    lines = _read_bytes(file).decode("utf-8", errors="replace").splitlines()
+    found, problems = [], []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            if number < len(lines):
+                problems.append(Problem(f"{file}, line {number}", "is not JSON"))
+            continue
+        if not isinstance(record, dict) or not _is_number(record.get("step")):
+            problems.append(Problem(f"{file}, line {number}", "expected an object with a number as `step`"))
+            continue
+        found.append({key: value for key, value in record.items() if _is_number(value)})
+    if problems:
+        raise BadInput(problems)
+    return tuple(found)
+
+
+def _read_score(file: Path, classes: int) -> tuple[Score | None, NDArray[np.int64] | None]:
+    if not file.is_file():
+        return None, None
+    record = _read_json(file)
+    if not isinstance(record, dict):
+        raise BadInput.single(file, "is not a JSON object")
+    score = Score.from_json(record, str(file))
+    details = _validate(_Details, score.details, f"{file}, details")
+    rows = details.confusion
+    if len(rows) != classes or any(len(row) != classes + 1 for row in rows):
+        found = f"has rows of {sorted({len(row) for row in rows})} counts"
+        message = f"{len(rows)} rows, and {found}; expected {classes} of {classes + 1}"
+        raise BadInput.single(f"{file}, details.confusion", message)
+    confusion = np.array(rows, dtype=np.int64)
+    if confusion.sum() != details.n_test:
+        message = f"counts {confusion.sum()} images; expected {details.n_test}, which is n_test"
+        raise BadInput.single(f"{file}, details.confusion", message)
+    return score, confusion
+
+
+def _headline(score: Score | None) -> float:
+    return score.estimates[score.headline].value if score else -1.0
+
+
+@contextmanager
+def _collecting(problems: list[Problem]) -> Iterator[None]:
+    """Goes on after a file that cannot be used, so that all of them are listed."""
+    try:
+        yield
+    except BadInput as error:
+        problems += error.problems
+
+
+def _read_model(model: type[Model], file: Path) -> Model:
+    return _validate(model, _read_json(file), str(file))
+
+
+def _validate(model: type[Model], value: object, place: str) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise BadInput(
+            Problem(f"{place}, {'.'.join(map(str, fault['loc'])) or 'whole file'}", fault["msg"])
+            for fault in error.errors(include_url=False)
+        ) from None
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(_read_bytes(file))
+    except (ValueError, RecursionError) as error:
+        raise BadInput.single(file, f"is not JSON: {error}") from None
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadInput.single(file, f"cannot be read: {error.strerror}") from None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,180 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from vipriors import methods
+from vipriors.bench.contender import Contender, read_contender
+from vipriors.bench.grid import Grid, run_grid
+from vipriors.bench.records import Cell, read_records
+from vipriors.bench.statistics import paired_difference
+from vipriors.bench.table import difference_table, score_table
+from vipriors.bench.tune import Search, draw, tune
+from vipriors.challenges import find
+from vipriors.challenges.schema import read_challenge
+from vipriors.problems import BadInput
+
+DIGITS = read_challenge(find("digits"))
+QUICK = Contender("residual", "residual", "tiny", {"steps": "10", "width": "4"})
+
+
+def grid(folder: Path, **changes: object) -> Grid:
+    plain = {
+        "challenge": DIGITS,
+        "contenders": (QUICK, read_contender("nearest-neighbour")),
+        "sizes": (2, 4),
+        "seeds": (0, 1),
+        "out": folder / "results",
+        "work": folder / "data",
+    }
+    return Grid(**(plain | changes))  # type: ignore[arg-type]
+
+
+def test_a_grid_runs_every_cell_once(tmp_path: Path) -> None:
+    told: list[Cell] = []
+    assert run_grid(grid(tmp_path), jobs=2, done=lambda cell, record: told.append(cell)) == 8
+    records = read_records(tmp_path / "results")
+    assert len(records) == len({cell.name for cell in told}) == 8
+    assert {(r["contender"], r["images_per_class"], r["seed"]) for r in records} == {
+        (c.contender, c.images_per_class, c.seed) for c in told
+    }
+    for record in records:
+        assert record["subset_seed"] == record["seed"]
+        assert record["counts"]["test"] == 800
+        assert 0 < record["scores"]["top1"] <= 1
+    # The same subset for both methods, another for each seed.
+    manifests = {(r["images_per_class"], r["seed"]): set() for r in records}  # type: ignore[var-annotated]
+    for record in records:
+        manifests[record["images_per_class"], record["seed"]].add(record["manifest_sha256"])
+    assert all(len(hashes) == 1 for hashes in manifests.values())
+    assert len(set.union(*manifests.values())) == 4
+    # Nothing is left to do, and a record that is gone is made again, the same.
+    assert run_grid(grid(tmp_path)) == 0
+    victim = tmp_path / "results" / "residual-n2-s1.json"
+    before = json.loads(victim.read_text())
+    victim.unlink()
+    assert run_grid(grid(tmp_path)) == 1
+    assert json.loads(victim.read_text())["predictions_sha256"] == before["predictions_sha256"]
+
+
+def _run(folder: Path) -> None:
+    run_grid(grid(folder))
+
+
+def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=(tmp_path,))
+    process.start()
+    deadline = time.monotonic() + 90
+    while len(list((tmp_path / "results").glob("*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.pid
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    done = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "results").glob("*.json")}
+    assert 2 <= len(done) < 8
+    assert run_grid(grid(tmp_path)) == 8 - len(done)
+    for name, stamp in done.items():
+        assert (tmp_path / "results" / name).stat().st_mtime_ns == stamp
+
+
+def test_damaged_records_are_all_named(tmp_path: Path) -> None:
+    for name in ("a-n1-s0.json", "b-n1-s0.json"):
+        (tmp_path / name).write_text("{")
+    with pytest.raises(BadInput) as caught:
+        read_records(tmp_path)
+    assert len(caught.value.problems) == 2
+
+
+def test_contenders(tmp_path: Path) -> None:
+    assert read_contender("residual").preset == "tiny"
+    assert read_contender("residual:small").name == "residual-small"
+    with pytest.raises(BadInput, match="preset 'huge'"):
+        read_contender("residual:huge")
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump({"method": "residual", "preset": "small", "set": {"lr": 0.2}}))
+    found = read_contender(str(file))
+    assert methods.configure(found.method, found.preset, found.settings).lr == 0.2
+    file.write_text(yaml.safe_dump({"method": "residual", "preset": "small", "set": {"lrr": 0.2}}))
+    with pytest.raises(BadInput, match="did you mean 'lr'"):
+        read_contender(str(file))
+    file.write_text("nothing")
+    with pytest.raises(BadInput, match="is no recipe"):
+        read_contender(str(file))
+
+
+def search(folder: Path, trials: int) -> Search:
+    return Search(DIGITS, QUICK, trials, 4, 2, folder / "tuned", work=folder / "data")
+
+
+def test_tuning_keeps_the_best_trial_and_resumes(tmp_path: Path) -> None:
+    tune(search(tmp_path, 2))
+    log = tmp_path / "tuned" / "trials.jsonl"
+    first = log.read_text()
+    found = tune(search(tmp_path, 4))
+    assert log.read_text().startswith(first)
+    trials = [json.loads(line) for line in log.read_text().splitlines()]
+    assert sorted(trial["trial"] for trial in trials) == [0, 1, 2, 3]
+    best = max(trials, key=lambda trial: (trial["val_top1"], -trial["val_loss"]))
+    recipe = yaml.safe_load((tmp_path / "tuned" / "recipe.yaml").read_text())
+    assert {key: float(recipe["set"][key]) for key in best["values"]} == best["values"]
+    assert recipe["found"]["subsets"] == [1000, 1001]
+    assert read_contender(str(tmp_path / "tuned" / "recipe.yaml")).settings == found.settings
+    # Test images are prepared but never decoded: no cache of theirs exists.
+    assert not list((tmp_path / "data").rglob("scores.json"))
+
+
+def test_draws_lie_in_their_ranges_evenly_in_the_logarithm() -> None:
+    low, high = methods.load("residual").tuning["lr"]
+    drawn = [draw(search(Path(), 1), k)["lr"] for k in range(400)]
+    places = (np.log(drawn) - np.log(low)) / (np.log(high) - np.log(low))
+    assert stats.kstest(places, "uniform").pvalue > 0.01
+    assert draw(search(Path(), 1), 7) == draw(search(Path(), 9), 7)
+
+
+def test_a_floor_declares_nothing_to_search(tmp_path: Path) -> None:
+    floor = Search(DIGITS, read_contender("nearest-neighbour"), 1, 4, 1, tmp_path / "x", work=tmp_path)
+    with pytest.raises(BadInput, match="declares nothing to search"):
+        tune(floor)
+
+
+def test_a_paired_difference_is_scipy_s() -> None:
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(0.9, 0.02, 5), generator.normal(0.88, 0.02, 5)
+    found = paired_difference(first.tolist(), second.tolist())
+    oracle = stats.ttest_rel(first, second).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high))
+    assert found.mean == pytest.approx(first.mean() - second.mean())
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(1)
+    samples = generator.normal(0.03, 0.02, (4000, 5))
+    covered = [
+        found.low <= 0.03 <= found.high
+        for found in (paired_difference(row.tolist(), [0.0] * 5) for row in samples)
+    ]
+    assert 0.93 < np.mean(covered) < 0.97
+
+
+@pytest.mark.parametrize(("first", "second"), [([0.1], [0.2]), ([0.1, 0.2], [0.1])])
+def test_too_few_or_unequal_scores_are_refused(first: list[float], second: list[float]) -> None:
+    with pytest.raises(ValueError, match="expected the same number, at least 2"):
+        paired_difference(first, second)
+
+
+def test_tables() -> None:
+    def record(contender: str, size: int, seed: int, top1: float) -> dict[str, object]:
+        return {"contender": contender, "images_per_class": size, "seed": seed, "scores": {"top1": top1}}
+
+    records = [record("a", 5, 0, 0.8), record("a", 5, 1, 0.9), record("b", 5, 0, 0.7), record("b", 5, 1, 0.6)]
+    assert score_table(records).splitlines()[2] == "| a      | 85.0 ± 7.1 (2) |"
+    line = difference_table(records, "b").splitlines()[2]
+    oracle = stats.ttest_rel([80, 90], [70, 60]).confidence_interval()
+    assert line == f"| a         | +20.0 [{oracle.low:+.1f}, {oracle.high:+.1f}] (not clear) |"

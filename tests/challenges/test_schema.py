@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from vipriors import challenges
+from vipriors.challenges import hidden
+from vipriors.challenges.schema import read_challenge
+from vipriors.methods import listings
+from vipriors.problems import BadInput
+
+
+def write(folder: Path, **changes: object) -> Path:
+    content: dict[str, object] = {
+        "name": "mine",
+        "title": "Mine",
+        "task": "classification",
+        "source": {"world": "digits"},
+        "subset": {"images_per_class": 4, "test_per_class": 3},
+        "input": {"size": [8, 8], "channels": 1},
+    }
+    file = folder / "challenge.yaml"
+    file.write_text(yaml.safe_dump(content | changes))
+    return file
+
+
+@pytest.mark.parametrize("name", challenges.embedded())
+def test_embedded_challenges_are_valid_and_name_methods_that_exist(name: str) -> None:
+    challenge = read_challenge(challenges.find(name))
+    assert challenge.name == name
+    assert challenge.description
+    known = {method.name for method in listings()}
+    assert {challenge.baseline, *challenge.floors} <= known
+
+
+def test_quick_summaries_say_what_the_files_say() -> None:
+    for name, task, title in challenges.summaries():
+        challenge = read_challenge(challenges.find(name))
+        assert (task, title) == (challenge.task, challenge.title)
+
+
+def test_every_wrong_field_is_listed(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        name="Not A Name",
+        task="telepathy",
+        subset={"validation": 1.5, "images_per_class": 1, "imagess": 3},
+        input={"size": [8]},
+        extra=1,
+    )
+    with pytest.raises(BadInput) as caught:
+        read_challenge(file)
+    places = {problem.place.removeprefix(f"{file}, ") for problem in caught.value.problems}
+    assert places >= {
+        "name",
+        "task",
+        "subset.validation",
+        "subset.images_per_class",
+        "subset.imagess",
+        "extra",
+    }
+    assert any(place.startswith("input.size") for place in places)
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "a: b: c", "just words", "", "!!python/object/apply:os.getcwd []"])
+def test_what_is_no_challenge_at_all_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "challenge.yaml"
+    file.write_text(content)
+    with pytest.raises(BadInput, match="challenge.yaml"):
+        read_challenge(file)
+
+
+def test_find_by_name_file_and_folder(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    assert challenges.find(str(file)) == challenges.find(str(tmp_path)) == file
+    assert challenges.find("digits").name == "digits.yaml"
+    with pytest.raises(BadInput, match="did you mean 'digits'"):
+        challenges.find("digit")
+    with pytest.raises(BadInput, match="no such challenge file"):
+        challenges.find(str(tmp_path / "none.yaml"))
+
+
+def test_a_source_path_is_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    challenge = read_challenge(write(tmp_path / "inner", source={"kind": "folder", "path": "../pictures"}))
+    assert challenge.source.path == tmp_path / "pictures"
+
+
+def test_without_a_source_the_way_to_give_one_is_said() -> None:
+    with pytest.raises(BadInput, match=r"--source.*zalandoresearch"):
+        read_challenge(challenges.find("fashion-mnist")).open()
+
+
+def test_class_names_come_from_the_challenge_where_files_only_number_them(tmp_path: Path) -> None:
+    np.savez(tmp_path / "train.npz", images=np.zeros((4, 2, 2), np.uint8), labels=np.array([0, 1, 0, 1]))
+    source = {"kind": "numpy", "path": str(tmp_path), "classes": ["ant", "bee"]}
+    assert tuple(read_challenge(write(tmp_path, source=source)).open().classes) == ("ant", "bee")
+    source["classes"] = ["ant", "bee", "cat"]
+    with pytest.raises(BadInput, match="names 3 classes; the source has 2 classes"):
+        read_challenge(write(tmp_path, source=source)).open()
+
+
+def test_the_hidden_labels_are_those_that_preparing_writes(tmp_path: Path) -> None:
+    from vipriors.runs.prepared import prepare_challenge
+
+    challenge = read_challenge(challenges.find("digits"))
+    prepare_challenge(challenge, challenge.rule(2, 7), tmp_path / "data")
+    from_files = hidden.find_test_set("digits", tmp_path / "data" / "labels" / "test.csv")
+    from_world = hidden.find_test_set("digits")
+    assert from_files.labels == from_world.labels
+    assert from_files.index == from_world.index
+    assert len(from_world.labels) == 800
+
+
+def test_a_task_needs_labels(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="--labels"):
+        hidden.find_test_set("classification")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("Image IDs,Labels\na.png,0\nb.png,2\n")
+    test_set = hidden.find_test_set("classification", labels)
+    assert (test_set.index.ids, test_set.index.classes) == (("a.png", "b.png"), 3)
