@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format types contracts bench results lock clean help
+.PHONY: install demo test lint format types contracts bench results lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## Say what can be made

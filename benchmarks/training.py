@@ -81,7 +81,9 @@ def main() -> None:
     kinds = (*CASES, "overhead", "memory")
     parser.add_argument("--only", nargs="+", choices=kinds, default=kinds, help="all of them by default")
     parser.add_argument("--repeats", type=int, default=5, help="medians are taken over these")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the training process")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="of the training process"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -209,7 +211,9 @@ def overhead(case: Case, folder: Path, repeats: int) -> dict[str, Any]:
     """What a step of the engine takes beyond forward, backward and update, in percent."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (case.images, case.size, case.size, 3), dtype=np.uint8)
-    batches = Batches(images, rng.integers(0, CLASSES, case.images), batch_size=case.batch_size, seed=0, device=CPU)
+    batches = Batches(
+        images, rng.integers(0, CLASSES, case.images), batch_size=case.batch_size, seed=0, device=CPU
+    )
 
     def loss(network: nn.Module, images: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
         return functional.cross_entropy(network(images), targets)
@@ -219,7 +223,9 @@ def overhead(case: Case, folder: Path, repeats: int) -> dict[str, Any]:
 
     def bare() -> None:
         network = case.network().to(memory_format=torch.channels_last).train()
-        optimizer = torch.optim.SGD(network.parameters(), 0.05, 0.9, weight_decay=5e-4, nesterov=True, fused=True)
+        optimizer = torch.optim.SGD(
+            network.parameters(), 0.05, 0.9, weight_decay=5e-4, nesterov=True, fused=True
+        )
         images, targets = batches(0)
         for _ in range(case.steps):
             functional.cross_entropy(network(images), targets).backward()
@@ -254,7 +260,9 @@ def memory(case: Case, folder: Path, threads: int) -> dict[str, Any]:
     found = {"what": f"peak memory at {case.name}"}
     for side in ("ours", "usual"):
         arguments = ["--threads", str(threads), "--child", side, json.dumps(vars(case)), str(folder)]
-        answer = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True).stdout
+        answer = subprocess.run(
+            [sys.executable, __file__, *arguments], check=True, capture_output=True
+        ).stdout
         found |= json.loads(answer)
     return found
 

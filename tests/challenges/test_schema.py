@@ -63,7 +63,9 @@ def test_every_wrong_field_is_listed(tmp_path: Path) -> None:
     assert any(place.startswith("input.size") for place in places)
 
 
-@pytest.mark.parametrize("content", ["[1, 2]", "a: b: c", "just words", "", "!!python/object/apply:os.getcwd []"])
+@pytest.mark.parametrize(
+    "content", ["[1, 2]", "a: b: c", "just words", "", "!!python/object/apply:os.getcwd []"]
+)
 def test_what_is_no_challenge_at_all_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "challenge.yaml"
     file.write_text(content)

@@ -28,7 +28,9 @@ def vipriors(*words: object, cwd: Path | None = None) -> subprocess.CompletedPro
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with one finished run in `runs/first`."""
     folder = tmp_path_factory.mktemp("work")
-    done = vipriors("run", "digits", "baseline", "--rehearse", "--floors", "--out", "runs/first", *FAST, cwd=folder)
+    done = vipriors(
+        "run", "digits", "baseline", "--rehearse", "--floors", "--out", "runs/first", *FAST, cwd=folder
+    )
     assert done.returncode == 0, done.stderr
     (folder / "output.txt").write_text(done.stdout)
     return folder
@@ -37,7 +39,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_prints_the_scores_and_where_the_report_is(place: Path) -> None:
     output = (place / "output.txt").read_text()
     for method in ("residual", "support-vector-machine", "nearest-neighbour"):
-        assert re.search(rf"^{method} +top1 0\.\d{{3}}  \(95 % interval 0\.\d{{3}} to \d\.\d{{3}}\)$", output, re.M)
+        assert re.search(
+            rf"^{method} +top1 0\.\d{{3}}  \(95 % interval 0\.\d{{3}} to \d\.\d{{3}}\)$", output, re.M
+        )
     assert re.search(r"^report +runs/first/report.html$", output, re.M)
     assert (place / "runs" / "first" / "report.html").stat().st_size > 10_000
     assert (place / "data" / "digits-n10-s0" / "dataset.json").exists()
@@ -50,7 +54,13 @@ def test_check_and_score_the_run_s_submission(place: Path) -> None:
     scored = json.loads(vipriors("score", "digits", submission, "--json", cwd=place).stdout)
     assert scored == json.loads((place / "runs" / "first" / "scores.json").read_text())
     as_task = vipriors(
-        "score", "classification", submission, "--labels", "data/digits-n10-s0/labels/test.csv", "--json", cwd=place
+        "score",
+        "classification",
+        submission,
+        "--labels",
+        "data/digits-n10-s0/labels/test.csv",
+        "--json",
+        cwd=place,
     )
     assert json.loads(as_task.stdout)["scores"] == scored["scores"]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vipriors.data.images import encode_png, read_image
-from vipriors.data.sources import ArrayPart, ArraySource, open_source
+from vipriors.data.sources import ArrayPart, ArraySource, detect_kind, open_source
 from vipriors.data.sources.pickled import read_pickle
 from vipriors.problems import BadInput
 
@@ -423,3 +423,23 @@ def test_real_sources(shared_data):
     for sample in insects.samples:
         counts[sample.split][sample.label] += 1
     assert counts == {"train": [123, 121], "test": [70, 83]}
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["train.npz"], "numpy"),
+        (["train-images-idx3-ubyte.gz"], "idx"),
+        (["data_batch_1.bin"], "cifar-binary"),
+        (["train.bin", "test.bin"], "cifar-binary"),
+        (["data_batch_1"], "cifar-python"),
+        (["train", "test", "meta"], "cifar-python"),
+        (["ants/1.jpg"], "folder"),
+        (["train/ants/1.jpg", "val/ants/2.jpg"], "folder"),
+    ],
+)
+def test_the_kind_is_told_by_the_names_of_the_files(tmp_path: Path, names: list[str], kind: str) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert detect_kind(tmp_path) == kind

@@ -81,7 +81,7 @@ def problems_of(*arguments):
 
 @pytest.mark.parametrize("count", [2, 10, 30, 31, 100, 201])
 def test_the_page_is_self_contained_and_well_formed(make, count):
-    page = page_of(make([f"class {n}" for n in range(count)]))
+    page = page_of(make([f"class {n}" for n in range(count)], per_class=3))
     assert not {"script", "link", "iframe", "object", "form"} & set(page.tags)
     assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r"base64,[^\"]*", "", page.text))
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
@@ -390,7 +390,7 @@ def test_every_damaged_file_is_listed(make):
     recipe["seed"] = "zero"
     (made.run / "recipe.json").write_text(json.dumps(recipe))
     (made.run / "record.json").write_text("{")
-    (made.run / "log.jsonl").write_text('nonsense\n{"loss": 1}\n{"step": 2}\n')
+    (made.run / "log.jsonl").write_text('nonsense\n{"loss": 1}\n{"step": -1}\n{"step": NaN}\n{"step": 2}\n')
     problems = problems_of(made.run)
     assert [problem.partition(": ")[0] for problem in problems] == [
         f"{made.run}/recipe.json, method",
@@ -398,10 +398,12 @@ def test_every_damaged_file_is_listed(make):
         f"{made.run}/record.json",
         f"{made.run}/log.jsonl, line 1",
         f"{made.run}/log.jsonl, line 2",
+        f"{made.run}/log.jsonl, line 3",
+        f"{made.run}/log.jsonl, line 4",
     ]
-    assert problems[-2:] == [
+    assert problems[-4:-2] == [
         f"{made.run}/log.jsonl, line 1: is not JSON",
-        f"{made.run}/log.jsonl, line 2: expected an object with a number as `step`",
+        f"{made.run}/log.jsonl, line 2: expected an object with a number from 0 up as `step`",
     ]
 
 

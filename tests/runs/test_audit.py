@@ -60,7 +60,9 @@ def test_an_unfinished_run_cannot_be_audited(finished: Path, tmp_path: Path) -> 
 
 
 def test_a_run_that_cannot_be_made_again_says_why(finished: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="could not be made again.*holds challenge|no prepared folder|expected"):
+    with pytest.raises(
+        BadInput, match="could not be made again.*holds challenge|no prepared folder|expected"
+    ):
         shutil.copytree(finished, tmp_path / "run")
         recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
         recipe["method"] = "gone"

@@ -1,6 +1,6 @@
 """A small training with everything that draws random numbers; as a script it can be killed from outside.
 
-    python small_job.py FOLDER
+python small_job.py FOLDER
 """
 
 import json

@@ -11,7 +11,9 @@ from vipriors.train import Batches, step_seed
 CPU = torch.device("cpu")
 
 
-def batches(count: int, size: int, seed: int = 0, height: int = 2, width: int = 3, channels: int = 1) -> Batches:
+def batches(
+    count: int, size: int, seed: int = 0, height: int = 2, width: int = 3, channels: int = 1
+) -> Batches:
     images = np.random.default_rng(0).integers(0, 256, (count, height, width, channels), dtype=np.uint8)
     return Batches(images, np.arange(count), batch_size=size, seed=seed, device=CPU)
 

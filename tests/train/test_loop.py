@@ -87,7 +87,14 @@ RECIPES = {
     "no momentum": Recipe(steps=20, batch_size=4, momentum=0.0, weight_decay=0.0, warmup=0.0),
     "adamw": Recipe(steps=20, batch_size=4, optimizer="adamw", lr=0.01, weight_decay=0.1),
     "everything": Recipe(
-        steps=20, batch_size=4, lr=0.5, warmup=0.3, label_smoothing=0.1, ema=0.8, clip_norm=0.5, weight_decay=0.1
+        steps=20,
+        batch_size=4,
+        lr=0.5,
+        warmup=0.3,
+        label_smoothing=0.1,
+        ema=0.8,
+        clip_norm=0.5,
+        weight_decay=0.1,
     ),
     "late average": Recipe(steps=20, batch_size=4, optimizer="adamw", ema=0.2, clip_norm=0.1, warmup=1.0),
 }

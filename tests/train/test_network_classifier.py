@@ -32,7 +32,9 @@ def test_standardise_equals_numpy(images):
 
 
 def test_standardise_sees_more_images_than_one_block(tmp_path):
-    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (600, 3, 2, 13), dtype=np.uint8))
+    np.save(
+        tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (600, 3, 2, 13), dtype=np.uint8)
+    )
     images = np.load(tmp_path / "images.npy", mmap_mode="r")
     layer = Standardise.of(images)
     assert np.allclose(layer.mean.numpy().ravel(), (images / 255).mean((0, 1, 2)))
@@ -111,9 +113,17 @@ def test_the_hash_knows_names_and_shapes_but_not_layout():
 
 
 @settings(max_examples=20, deadline=None)
-@given(c=st.integers(1, 5), h=st.integers(3, 9), w=st.integers(3, 9), out=st.integers(1, 6), stride=st.integers(1, 2))
+@given(
+    c=st.integers(1, 5),
+    h=st.integers(3, 9),
+    w=st.integers(3, 9),
+    out=st.integers(1, 6),
+    stride=st.integers(1, 2),
+)
 def test_flops_of_a_convolution_and_a_linear_layer(c, h, w, out, stride):
-    model = nn.Sequential(nn.Conv2d(c, out, 3, stride), nn.BatchNorm2d(out), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = nn.Sequential(
+        nn.Conv2d(c, out, 3, stride), nn.BatchNorm2d(out), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     model = nn.Sequential(model, nn.Linear(out, 11)).train()
     pixels = ((h - 3) // stride + 1) * ((w - 3) // stride + 1)
     before = weights_hash(model)

@@ -16,9 +16,7 @@ def add_commands(commands: Commands) -> None:
     bench.add_argument("challenge", help="its name, or the path of its YAML file")
     bench.add_argument("methods", nargs="+", metavar="METHOD", help="METHOD, METHOD:PRESET or a recipe.yaml")
     bench.add_argument("--sizes", type=whole_numbers, required=True, metavar="5,10,…", help="images a class")
-    bench.add_argument(
-        "--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (default: 5)"
-    )
+    bench.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (default: 5)")
     bench.add_argument("--out", type=Path, required=True, metavar="DIR", help="records, one file a cell")
 
     tune = add_command(commands, "tune", tune_, "search a method's hyper-parameters on validation images")

@@ -130,8 +130,8 @@ def interval_chart(name: str, title: str, unit: str, rows: Sequence[Interval]) -
         unit: Follows every number: ` %`.
         rows: At least one, from top to bottom.
     """
-    low, high = min(row.low for row in rows), max(row.high for row in rows)
-    across = Axis(nice_ticks(low, high, 6), INSET, INTERVAL_WIDTH - INSET)
+    shown = [value for row in rows for value in (row.low, row.value, row.high)]
+    across = Axis(nice_ticks(min(shown), max(shown), 6), INSET, INTERVAL_WIDTH - INSET)
     bottom = ROW * len(rows) + 8
     parts = []
     for x, label in across.labels:

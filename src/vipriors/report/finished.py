@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Outcome(_Record):
 
     counts: Counts
     predictions_sha256: str
-    validation_top1: float | None = None
+    validation_top1: Annotated[float, Field(ge=0, le=1)] | None = None
     facts: dict[str, Any] = {}
     environment: dict[str, Any] = {}
 
@@ -135,7 +135,7 @@ def read_floors(run: FinishedRun) -> tuple[FinishedRun, ...]:
 
 
 def read_log(file: Path) -> tuple[dict[str, float], ...]:
-    """The lines of a training log, each with its `step`; none if there is no such file.
+    """The lines of a training log, each with its `step` and what else is finite; none if there is no file.
 
     A last line that is cut short is left out: a process may have been killed while it wrote it.
 
@@ -149,14 +149,15 @@ def read_log(file: Path) -> tuple[dict[str, float], ...]:
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             if number < len(lines):
                 problems.append(Problem(f"{file}, line {number}", "is not JSON"))
             continue
-        if not isinstance(record, dict) or not _is_number(record.get("step")):
-            problems.append(Problem(f"{file}, line {number}", "expected an object with a number as `step`"))
+        if not isinstance(record, dict) or not _is_finite(step := record.get("step")) or step < 0:
+            expected = "expected an object with a number from 0 up as `step`"
+            problems.append(Problem(f"{file}, line {number}", expected))
             continue
-        found.append({key: value for key, value in record.items() if _is_number(value)})
+        found.append({key: value for key, value in record.items() if _is_finite(value)})
     if problems:
         raise BadInput(problems)
     return tuple(found)
@@ -223,5 +224,5 @@ def _read_bytes(file: Path) -> bytes:
         raise BadInput.single(file, f"cannot be read: {error.strerror}") from None
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

@@ -61,7 +61,9 @@ def repeat(request: dict[str, Any]) -> None:
             # A file that must not exist yet is written, not read.
             if event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_EXCL:
                 return
-            events.append((event, os.fsdecode(arguments[0]) if isinstance(arguments[0], bytes) else str(arguments[0])))
+            events.append(
+                (event, os.fsdecode(arguments[0]) if isinstance(arguments[0], bytes) else str(arguments[0]))
+            )
 
     sys.addaudithook(watch)
     out = scratch / "run"
