@@ -13,6 +13,7 @@ from scipy import stats
 from vipriors import methods
 from vipriors.bench.contender import Contender, read_contender
 from vipriors.bench.grid import Grid, run_grid
+from vipriors.bench.processes import in_processes
 from vipriors.bench.records import Cell, read_records
 from vipriors.bench.statistics import paired_difference
 from vipriors.bench.table import difference_table, score_table
@@ -66,6 +67,33 @@ def test_a_grid_runs_every_cell_once(tmp_path: Path) -> None:
 
 def _run(folder: Path) -> None:
     run_grid(grid(folder))
+
+
+def _sleep(marker: Path) -> None:
+    (marker / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def _share(marker: Path) -> None:
+    for _ in in_processes(_sleep, [marker, marker], jobs=2):
+        pass
+
+
+def test_workers_end_soon_after_their_parent_was_killed(tmp_path: Path) -> None:
+    parent = multiprocessing.get_context("spawn").Process(target=_share, args=(tmp_path,))
+    parent.start()
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = [int(file.name) for file in tmp_path.iterdir()]
+    assert len(workers) == 2
+    parent.kill()
+    parent.join()
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
 
 
 def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:

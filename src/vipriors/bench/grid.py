@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vipriors.bench.contender import Contender
 from vipriors.bench.processes import in_processes
@@ -37,6 +37,7 @@ class Grid:
     source: Path | None = None
     work: Path = Path("data")
     """Where prepared images go; they may be deleted afterwards."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def cells(self) -> Iterator[Cell]:
         """Every cell; small sizes first, so that a table fills from the left."""
@@ -91,5 +92,5 @@ def run_cell(grid: Grid, cell: Cell) -> dict[str, Any]:
     data = find_data(grid.challenge, rule, data=grid.folder(cell))
     plan = Plan(contender.method, contender.preset, contender.settings, seed=cell.seed)
     with tempfile.TemporaryDirectory(prefix="vipriors-cell-") as folder:
-        run(data, plan, Path(folder), execution=Execution())
+        run(data, plan, Path(folder), execution=Execution(precision=grid.precision))
         return record_of(Path(folder), cell)

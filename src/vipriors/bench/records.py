@@ -49,6 +49,7 @@ def record_of(run: Path, cell: Cell) -> dict[str, Any]:
         "subset_seed": recipe.subset_seed,
         "seed": recipe.seed,
         "fit_on": recipe.fit_on,
+        "precision": recipe.precision,
         "hyper_parameters": recipe.hyper_parameters,
         "scores": {name: round(value, 6) for name, value in scores["scores"].items()},
         "intervals": {name: [round(v, 6) for v in pair] for name, pair in scores["intervals"].items()},

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -45,6 +45,7 @@ class Search:
     """Folder for `trials.jsonl` and `recipe.yaml`."""
     source: Path | None = None
     work: Path = Path("data")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 def draw(search: Search, trial: int) -> dict[str, float]:
@@ -128,7 +129,7 @@ def run_trial(search: Search, trial: int) -> dict[str, Any]:
         plan = Plan(search.contender.method, search.contender.preset, settings, seed=seed, fit_on="train")
         with tempfile.TemporaryDirectory(prefix="vipriors-trial-") as folder:
             try:
-                learn(data, plan, Path(folder), execution=Execution())
+                learn(data, plan, Path(folder), execution=Execution(precision=search.precision))
                 lasts.append(json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1]))
             except FloatingPointError:  # too large a learning rate: as bad as can be, and finite in the log
                 lasts.append({"val_top1": 0.0, "val_loss": 1e9})

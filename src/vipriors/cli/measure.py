@@ -30,6 +30,7 @@ def add_commands(commands: Commands) -> None:
     for command in (bench, tune):
         command.add_argument("--source", type=Path, metavar="DIR", help="your copy of the source")
         command.add_argument("--work", type=Path, default=Path("data"), metavar="DIR", help="prepared images")
+        command.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
         command.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
 
 
@@ -55,6 +56,7 @@ def bench_(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         source=arguments.source,
         work=arguments.work,
+        precision=arguments.precision,
     )
     total, finished = len(list(grid.cells())), 0
     with progress(arguments) as tell:
@@ -93,6 +95,7 @@ def tune_(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         source=arguments.source,
         work=arguments.work,
+        precision=arguments.precision,
     )
     with progress(arguments) as tell:
         count = 0
