@@ -1,4 +1,4 @@
-"""Commands as a person meets them: what they print, their exit status, and that they never show a traceback."""
+"""Commands as a person meets them: what they print, their exit status, and never a traceback."""
 
 import json
 import os

@@ -57,6 +57,7 @@ def write_run(made, folder, method, classes, channels, *, scored=True, seed=0, *
             "subset": {"images_per_class": 5},
             "input": {"size": list(made.images.shape[1:3]), "channels": channels},
         },
+        "challenge_file": "mine/shapes.yaml",
         "classes": list(classes),
         "images_per_class": 5,
         "subset_seed": 0,

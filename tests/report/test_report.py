@@ -345,7 +345,7 @@ def command_of(made):
 def test_the_command_states_every_hyper_parameter(make):
     made = make()
     assert command_of(made) == (
-        "vipriors run shapes.yaml residual --preset tiny --seed 0 --rehearse --floors "
+        "vipriors run mine/shapes.yaml residual --preset tiny --seed 0 --rehearse --floors "
         "--set steps=100 --set lr=0.05 --set policy=none --set widths=16,32 --set nesterov=true"
     )
 
@@ -356,7 +356,7 @@ def test_the_command_states_what_is_not_usual(make):
     )
     recipe = json.loads((made.run / "recipe.json").read_text())
     recipe["challenge"] |= {"name": "digits", "source": {"kind": "folder"}}
-    recipe["hyper_parameters"] = {}
+    recipe |= {"hyper_parameters": {}, "challenge_file": "digits"}
     (made.run / "recipe.json").write_text(json.dumps(recipe))
     assert command_of(made) == (
         "vipriors run digits residual --preset tiny --seed 0 --images-per-class 3 --subset-seed 7 "

@@ -14,8 +14,8 @@ from vipriors.data.sources import ArrayPart, ArraySource
 from vipriors.problems import BadInput
 from vipriors.runs import prepared
 from vipriors.runs.prepared import RunData, find_data
-from vipriors.runs.records import RunRecipe
-from vipriors.runs.run import Plan, load_classifier, read_record, read_score, run
+from vipriors.runs.records import RunRecipe, RunRecord, read_score
+from vipriors.runs.run import Plan, load_classifier, run
 from vipriors.train import Execution
 
 from .conftest import PLAN
@@ -43,23 +43,23 @@ def test_the_score_is_that_of_the_predictions_file(finished: Path, digits: RunDa
 
 
 def test_the_folder_says_what_made_it(finished: Path, digits: RunData) -> None:
-    recipe, record = RunRecipe.read(finished), read_record(finished)
+    recipe, record = RunRecipe.read(finished), RunRecord.read(finished)
     rows = read_manifest(finished / "manifest.csv")
     assert recipe.manifest_sha256 == manifest_hash(rows) == digits.manifest_sha256
     assert (recipe.method, recipe.seed, recipe.images_per_class, recipe.subset_seed) == ("residual", 3, 5, 1)
     assert recipe.hyper_parameters["steps"] == 60
     assert recipe.hyper_parameters["lr"] == 0.1
     digest = hashlib.sha256((finished / "predictions.csv").read_bytes()).hexdigest()
-    assert record["predictions_sha256"] == digest
-    assert record["counts"] == {"train": 30, "val": 20, "test": 800}
-    assert record["environment"]["device"] == "cpu"
-    assert {"torch", "numpy", "python", "threads"} <= record["environment"].keys()
-    assert record["facts"]["initial_weights_sha256"] != record["facts"]["final_weights_sha256"]
-    assert 0 <= record["validation_top1"] <= 1
+    assert record.predictions_sha256 == digest
+    assert record.counts.model_dump() == {"train": 30, "val": 20, "test": 800}
+    assert record.environment["device"] == "cpu"
+    assert {"torch", "numpy", "python", "threads"} <= record.environment.keys()
+    assert record.facts["initial_weights_sha256"] != record.facts["final_weights_sha256"]
+    assert record.validation_top1 is not None
     last = json.loads((finished / "log.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 60
     rehearsed = json.loads((finished / "rehearsal" / "log.jsonl").read_text().splitlines()[-1])
-    assert rehearsed["val_top1"] == pytest.approx(record["validation_top1"])
+    assert rehearsed["val_top1"] == pytest.approx(record.validation_top1)
 
 
 def test_the_model_read_back_predicts_what_was_submitted(finished: Path, digits: RunData) -> None:
@@ -113,17 +113,17 @@ def test_stopped_in_the_middle_and_resumed_it_ends_the_same(
         run(digits, PLAN, tmp_path / "run", execution=CPU, progress=stop)
     assert not (tmp_path / "run" / "record.json").exists()
     run(digits, PLAN, tmp_path / "run", execution=CPU, resume=True)
-    again, first = read_record(tmp_path / "run"), read_record(finished)
-    assert again["predictions_sha256"] == first["predictions_sha256"]
-    assert again["facts"]["final_weights_sha256"] == first["facts"]["final_weights_sha256"]
+    again, first = RunRecord.read(tmp_path / "run"), RunRecord.read(finished)
+    assert again.predictions_sha256 == first.predictions_sha256
+    assert again.facts["final_weights_sha256"] == first.facts["final_weights_sha256"]
 
 
 def test_fit_on_train_leaves_the_validation_images_out(digits: RunData, tmp_path: Path) -> None:
     plan = dataclasses.replace(PLAN, fit_on="train", rehearse=False)
     run(digits, plan, tmp_path / "run", execution=CPU)
-    record = read_record(tmp_path / "run")
+    record = RunRecord.read(tmp_path / "run")
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
-    assert record["validation_top1"] == pytest.approx(last["val_top1"])
+    assert record.validation_top1 == pytest.approx(last["val_top1"])
 
 
 def test_floors_are_tuned_on_validation_and_recorded(finished: Path) -> None:

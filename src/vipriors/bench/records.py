@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vipriors.problems import BadInput, Problem
-from vipriors.runs.records import RunRecipe, write_text
-from vipriors.runs.run import read_record, read_score
+from vipriors.runs.records import RunRecipe, RunRecord, read_score, write_text
 
 KEPT_FACTS = ("seconds", "steps", "parameters", "flops_per_image")
 
@@ -36,7 +35,7 @@ def record_of(run: Path, cell: Cell) -> dict[str, Any]:
     Raises:
         BadInput: The run has no score.
     """
-    recipe, record, score = RunRecipe.read(run), read_record(run), read_score(run)
+    recipe, record, score = RunRecipe.read(run), RunRecord.read(run), read_score(run)
     if score is None:
         raise BadInput.single(run, "has no score; a grid needs the test labels")
     scores = score.to_json()
@@ -53,11 +52,11 @@ def record_of(run: Path, cell: Cell) -> dict[str, Any]:
         "hyper_parameters": recipe.hyper_parameters,
         "scores": {name: round(value, 6) for name, value in scores["scores"].items()},
         "intervals": {name: [round(v, 6) for v in pair] for name, pair in scores["intervals"].items()},
-        "counts": record["counts"],
-        "cost": {key: record["facts"][key] for key in KEPT_FACTS if key in record["facts"]},
+        "counts": record.counts.model_dump(),
+        "cost": {key: record.facts[key] for key in KEPT_FACTS if key in record.facts},
         "manifest_sha256": recipe.manifest_sha256,
-        "predictions_sha256": record["predictions_sha256"],
-        "environment": record["environment"],
+        "predictions_sha256": record.predictions_sha256,
+        "environment": record.environment,
     }
 
 

@@ -59,6 +59,7 @@ def run_(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         fit_on=arguments.fit,
         rehearse=arguments.rehearse,
+        challenge_file=arguments.challenge,
     )
     name = f"{challenge.name}-{plan.method}-{plan.preset}-n{rule.images_per_class}-s{rule.seed}-{plan.seed}"
     out = arguments.out or Path("runs") / name

@@ -1,7 +1,6 @@
 """Reads what a finished run left in its folder, and refuses what does not fit together.
 
-The files are those that `vipriors.runs.records` names. They are read here anew because that module knows
-torch, and a report is also written where torch is not installed.
+The files are those that `vipriors.runs.records` names.
 """
 
 from __future__ import annotations
@@ -11,61 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeGuard, TypeVar
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from vipriors.challenges.schema import Challenge
 from vipriors.problems import BadInput, Problem
+from vipriors.runs.records import Count, RunRecipe, RunRecord, read_score, validated
 from vipriors.tasks import Score
 
-Count = Annotated[int, Field(ge=0)]
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Recipe(_Record):
-    """What the run was asked to do: `recipe.json`."""
-
-    challenge: Challenge
-    classes: tuple[str, ...] = Field(min_length=1)
-    images_per_class: int | None
-    subset_seed: int
-    manifest_sha256: str
-    method: str
-    preset: str
-    hyper_parameters: dict[str, Any]
-    seed: int
-    fit_on: str
-    rehearse: bool = False
-    precision: str = "auto"
-
-
-class Counts(_Record):
-    """Images of each split."""
-
-    train: Count
-    val: Count
-    test: Count
-
-
-class Outcome(_Record):
-    """What came of it: `record.json`."""
-
-    counts: Counts
-    predictions_sha256: str
-    validation_top1: Annotated[float, Field(ge=0, le=1)] | None = None
-    facts: dict[str, Any] = {}
-    environment: dict[str, Any] = {}
-
-
-class _Details(_Record):
+class _Details(BaseModel):
     n_test: int = Field(ge=1)
     confusion: list[list[Count]]
 
@@ -75,8 +31,8 @@ class FinishedRun:
     """A finished run. Unscored runs have neither `score` nor `confusion`."""
 
     folder: Path
-    recipe: Recipe
-    outcome: Outcome
+    recipe: RunRecipe
+    outcome: RunRecord
     score: Score | None
     confusion: NDArray[np.int64] | None
     """Test images by label and predicted class `(K, K + 1)`; the last column counts those without one."""
@@ -90,26 +46,25 @@ def read_run(folder: Path) -> FinishedRun:
     Raises:
         BadInput: It is no run, is not finished, or files are damaged; lists what is wrong in all of them.
     """
-    if not (folder / "recipe.json").is_file():
-        raise BadInput.single(folder, "is not a run folder: it has no recipe.json")
     if not (folder / "record.json").is_file():
-        message = "is not a finished run: it has no record.json; finish it with `vipriors run … --resume`"
-        raise BadInput.single(folder, message)
+        RunRecipe.read(folder)  # says so if the folder is no run at all
+        RunRecord.read(folder)
     problems: list[Problem] = []
     recipe = outcome = score = confusion = None
     log: tuple[dict[str, float], ...] = ()
     rehearsal: tuple[dict[str, float], ...] = ()
     with _collecting(problems):
-        recipe = _read_model(Recipe, folder / "recipe.json")
+        recipe = RunRecipe.read(folder)
     with _collecting(problems):
-        outcome = _read_model(Outcome, folder / "record.json")
+        outcome = RunRecord.read(folder)
     with _collecting(problems):
         log = read_log(folder / "log.jsonl")
     with _collecting(problems):
         rehearsal = read_log(folder / "rehearsal" / "log.jsonl")
     if recipe is not None:
         with _collecting(problems):
-            score, confusion = _read_score(folder / "scores.json", len(recipe.classes))
+            score = read_score(folder)
+            confusion = _confusion(score, folder / "scores.json", len(recipe.classes))
     if problems or recipe is None or outcome is None:
         raise BadInput(problems)
     return FinishedRun(folder, recipe, outcome, score, confusion, log, rehearsal)
@@ -163,14 +118,10 @@ def read_log(file: Path) -> tuple[dict[str, float], ...]:
     return tuple(found)
 
 
-def _read_score(file: Path, classes: int) -> tuple[Score | None, NDArray[np.int64] | None]:
-    if not file.is_file():
-        return None, None
-    record = _read_json(file)
-    if not isinstance(record, dict):
-        raise BadInput.single(file, "is not a JSON object")
-    score = Score.from_json(record, str(file))
-    details = _validate(_Details, score.details, f"{file}, details")
+def _confusion(score: Score | None, file: Path, classes: int) -> NDArray[np.int64] | None:
+    if score is None:
+        return None
+    details = validated(_Details, score.details, f"{file}, details")
     rows = details.confusion
     if len(rows) != classes or any(len(row) != classes + 1 for row in rows):
         found = f"has rows of {sorted({len(row) for row in rows})} counts"
@@ -180,7 +131,7 @@ def _read_score(file: Path, classes: int) -> tuple[Score | None, NDArray[np.int6
     if confusion.sum() != details.n_test:
         message = f"counts {confusion.sum()} images; expected {details.n_test}, which is n_test"
         raise BadInput.single(f"{file}, details.confusion", message)
-    return score, confusion
+    return confusion
 
 
 def _headline(score: Score | None) -> float:
@@ -194,27 +145,6 @@ def _collecting(problems: list[Problem]) -> Iterator[None]:
         yield
     except BadInput as error:
         problems += error.problems
-
-
-def _read_model(model: type[Model], file: Path) -> Model:
-    return _validate(model, _read_json(file), str(file))
-
-
-def _validate(model: type[Model], value: object, place: str) -> Model:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise BadInput(
-            Problem(f"{place}, {'.'.join(map(str, fault['loc'])) or 'whole file'}", fault["msg"])
-            for fault in error.errors(include_url=False)
-        ) from None
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(_read_bytes(file))
-    except (ValueError, RecursionError) as error:
-        raise BadInput.single(file, f"is not JSON: {error}") from None
 
 
 def _read_bytes(file: Path) -> bytes:

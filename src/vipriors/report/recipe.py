@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from vipriors import challenges
 from vipriors.report.finished import FinishedRun
 
 COSTS = {"seconds": "training seconds", "flops_per_image": "FLOPs per image, forward"}
@@ -63,10 +62,9 @@ def run_command(run: FinishedRun, floors: bool) -> str:
     """
     recipe = run.recipe
     subset = recipe.challenge.subset
-    name = recipe.challenge.name
     words = [
         "vipriors run",
-        name if name in challenges.embedded() else f"{name}.yaml",
+        shlex.quote(recipe.challenge_file),
         shlex.quote(recipe.method),
     ]
     words += [f"--preset {shlex.quote(recipe.preset)}", f"--seed {recipe.seed}"]

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vipriors.problems import BadInput
-from vipriors.runs.records import RunRecipe
-from vipriors.runs.run import read_record, read_score
+from vipriors.runs.records import RunRecipe, RunRecord, read_score
 
 Verdict = Literal["same", "within the interval", "different"]
 
@@ -56,20 +55,20 @@ def audit(run: Path, *, data: Path | None = None, source: Path | None = None) ->
     Raises:
         BadInput: The run is not finished, or its data cannot be had or is not what the recipe names.
     """
-    recipe, record = RunRecipe.read(run), read_record(run)
+    recipe, record = RunRecipe.read(run), RunRecord.read(run)
     with tempfile.TemporaryDirectory(prefix="vipriors-audit-") as name:
         scratch = Path(name)
         again = _replay(run, scratch, data, source, record)
-        repeated = read_record(scratch / "run")
+        repeated = RunRecord.read(scratch / "run")
         repeated_score = read_score(scratch / "run")
         repeated_recipe = RunRecipe.read(scratch / "run")
-    first, second = record["facts"], repeated["facts"]
+    first, second = record.facts, repeated.facts
     checks = {
         "images": recipe.manifest_sha256 == repeated_recipe.manifest_sha256,
         "initial weights": first.get("initial_weights_sha256") == second.get("initial_weights_sha256"),
         "final weights": first.get("final_weights_sha256") == second.get("final_weights_sha256"),
-        "predictions": record["predictions_sha256"] == repeated["predictions_sha256"],
-        "predictions on disk": record["predictions_sha256"] == _sha256(run / "predictions.csv"),
+        "predictions": record.predictions_sha256 == repeated.predictions_sha256,
+        "predictions on disk": record.predictions_sha256 == _sha256(run / "predictions.csv"),
     }
     score = read_score(run)
     headline = score.headline if score else "none"
@@ -88,14 +87,14 @@ def audit(run: Path, *, data: Path | None = None, source: Path | None = None) ->
 
 
 def _replay(
-    run: Path, scratch: Path, data: Path | None, source: Path | None, record: dict[str, Any]
+    run: Path, scratch: Path, data: Path | None, source: Path | None, record: RunRecord
 ) -> dict[str, Any]:
     request = {
         "run": str(run.resolve()),
         "scratch": str(scratch),
         "data": str(data.resolve()) if data else None,
         "source": str(source.resolve()) if source else None,
-        "threads": record["environment"].get("threads"),
+        "threads": record.environment.get("threads"),
     }
     # The environment's settings of the arithmetic libraries are kept; nothing is read from standard input.
     process = subprocess.run(

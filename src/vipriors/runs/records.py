@@ -17,16 +17,18 @@
 
 from __future__ import annotations
 
-import platform
-import sys
-from importlib import metadata
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vipriors.challenges.schema import Challenge
 from vipriors.problems import BadInput, Problem
+from vipriors.tasks.score import Score
+
+Count = Annotated[int, Field(ge=0)]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class RunRecipe(BaseModel):
@@ -36,7 +38,9 @@ class RunRecipe(BaseModel):
 
     format: Literal[1] = 1
     challenge: Challenge
-    classes: tuple[str, ...]
+    challenge_file: str
+    """As it was named on the command line: an embedded challenge, or the path of a YAML file."""
+    classes: tuple[str, ...] = Field(min_length=1)
     images_per_class: int | None
     subset_seed: int
     manifest_sha256: str
@@ -59,25 +63,106 @@ class RunRecipe(BaseModel):
         Raises:
             BadInput: The folder is no run, or its recipe is damaged; every wrong field is listed.
         """
-        file = folder / "recipe.json"
-        if not file.is_file():
+        if not (folder / "recipe.json").is_file():
             raise BadInput.single(folder, "is not a run folder: it has no recipe.json")
-        try:
-            return cls.model_validate_json(file.read_bytes())
-        except ValidationError as error:
-            raise BadInput(
-                Problem(f"{file}, {'.'.join(map(str, fault['loc'])) or 'whole file'}", fault["msg"])
-                for fault in error.errors(include_url=False)
-            ) from None
+        return read_model(cls, folder / "recipe.json")
 
     def differences(self, other: RunRecipe) -> list[Problem]:
-        """Every field in which another recipe differs from this one."""
-        mine, theirs = flatten(self.model_dump(mode="json")), flatten(other.model_dump(mode="json"))
+        """Every field in which another recipe differs from this one, but for the challenge's path."""
+        named = {"challenge_file"}
+        mine = flatten(self.model_dump(mode="json", exclude=named))
+        theirs = flatten(other.model_dump(mode="json", exclude=named))
         return [
             Problem(f"recipe.json, {key}", f"is {mine.get(key)!r}; asked for now: {theirs.get(key)!r}")
             for key in sorted(mine.keys() | theirs.keys())
             if mine.get(key) != theirs.get(key)
         ]
+
+
+class Counts(BaseModel):
+    """Images of each split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train: Count
+    val: Count
+    test: Count
+
+
+class RunRecord(BaseModel):
+    """What came of a run. It is written last: a run is finished when it is there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    counts: Counts
+    predictions_sha256: str
+    validation_top1: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of the rehearsal, or of the run itself if it left the validation images out."""
+    facts: dict[str, Any] = {}
+    """What the method says of its fit: cost, hashes of the weights."""
+    environment: dict[str, Any] = {}
+
+    def write(self, folder: Path) -> None:
+        """Writes `record.json`."""
+        write_text(folder / "record.json", self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """Reads `record.json`.
+
+        Raises:
+            BadInput: The run is not finished, or its record is damaged; every wrong field is listed.
+        """
+        if not (folder / "record.json").is_file():
+            message = "is not a finished run: it has no record.json; finish it with `vipriors run … --resume`"
+            raise BadInput.single(folder, message)
+        return read_model(cls, folder / "record.json")
+
+
+def read_score(folder: Path) -> Score | None:
+    """The score of a finished run; None where the test labels were not at hand.
+
+    Raises:
+        BadInput: `scores.json` is damaged; every wrong field is listed.
+    """
+    file = folder / "scores.json"
+    if not file.is_file():
+        return None
+    record = read_json(file)
+    if not isinstance(record, dict):
+        raise BadInput.single(file, "is not a JSON object")
+    return Score.from_json(record, str(file))
+
+
+def read_model(model: type[Model], file: Path) -> Model:
+    """A validated JSON file.
+
+    Raises:
+        BadInput: Lists every wrong field.
+    """
+    return validated(model, read_json(file), str(file))
+
+
+def validated(model: type[Model], value: object, place: str) -> Model:
+    """A validated value; `place` is what problems call it."""
+    try:
+        # Through JSON, where lists stand for tuples.
+        return model.model_validate_json(json.dumps(value))
+    except ValidationError as error:
+        raise BadInput(
+            Problem(f"{place}, {'.'.join(map(str, fault['loc'])) or 'whole file'}", fault["msg"])
+            for fault in error.errors(include_url=False)
+        ) from None
+
+
+def read_json(file: Path) -> Any:
+    """Any JSON file; one that cannot be read or is none is bad input."""
+    try:
+        return json.loads(file.read_bytes())
+    except OSError as error:
+        raise BadInput.single(file, f"cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput.single(file, f"is not JSON: {error}") from None
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -88,35 +173,6 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, inner in value.items():
         flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def environment(device: Any = None) -> dict[str, Any]:
-    """Versions and hardware, as recorded with every result. `device` is a torch device, if one was used."""
-    found: dict[str, Any] = {
-        "python": platform.python_version(),
-        "platform": f"{sys.platform}-{platform.machine()}",
-        "processor": _processor(),
-    }
-    for package in ("vipriors", "numpy", "pillow", "scikit-learn", "torch"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    if device is not None:
-        import torch
-
-        found["threads"] = torch.get_num_threads()
-        found["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -43,7 +43,14 @@ def repeat(request: dict[str, Any]) -> None:
         cache=False,  # decoded anew: a cache is not the training data
     )
     values = {key: as_text(value) for key, value in recipe.hyper_parameters.items()}
-    plan = Plan(recipe.method, recipe.preset, values, recipe.seed, recipe.fit_on, recipe.rehearse)
+    plan = Plan(
+        method=recipe.method,
+        preset=recipe.preset,
+        overrides=values,
+        seed=recipe.seed,
+        fit_on=recipe.fit_on,
+        rehearse=recipe.rehearse,
+    )
     execution = None
     if request["threads"]:
         import torch

@@ -19,8 +19,9 @@ from vipriors.data.manifest import write_manifest
 from vipriors.data.prepared import TEST_LABELS
 from vipriors.methods.protocol import Classifier, Context, Fitted, Labelled, Method, SelfTuning, TrainingSet
 from vipriors.problems import BadInput
+from vipriors.runs.environment import environment
 from vipriors.runs.prepared import RunData, StageProgress
-from vipriors.runs.records import RunRecipe, environment, write_text
+from vipriors.runs.records import Counts, RunRecipe, RunRecord, read_score, write_text
 from vipriors.tasks import classification
 from vipriors.tasks.index import Index
 from vipriors.tasks.score import Score
@@ -38,6 +39,8 @@ class Plan:
     seed: int = 0
     fit_on: Literal["train", "train+val"] = "train+val"
     """`train` leaves the validation images out, and logs how well they are recognised."""
+    challenge_file: str = ""
+    """How the challenge was named, if by the path of its file; for the report's commands."""
     rehearse: bool = False
     """Train once on `train` alone first, to see the curve on the validation images."""
 
@@ -47,7 +50,8 @@ class Learned:
     """What learning leaves, before the test images are looked at."""
 
     classifier: Classifier
-    record: dict[str, Any]
+    facts: dict[str, Any]
+    validation_top1: float | None
 
 
 def run(
@@ -82,13 +86,14 @@ def run(
 def finish(data: RunData, learned: Learned, out: Path, execution: Any = None) -> Score | None:
     """The second part of `run`: predicts, checks, scores, and writes the record that ends the run."""
     score = submit(data, learned.classifier, out)
-    record = learned.record | {
-        "counts": {split: len(data.select(split)) for split in ("train", "val", "test")},
-        "predictions_sha256": hashlib.sha256((out / "predictions.csv").read_bytes()).hexdigest(),
-        "environment": environment(execution.resolved_device() if execution is not None else None),
-    }
-    # Last of all: a run is finished when its record is there.
-    write_text(out / "record.json", json.dumps(record, indent=2) + "\n")
+    counts = {split: len(data.select(split)) for split in ("train", "val", "test")}
+    RunRecord(
+        counts=Counts(**counts),
+        predictions_sha256=hashlib.sha256((out / "predictions.csv").read_bytes()).hexdigest(),
+        validation_top1=learned.validation_top1,
+        facts=learned.facts,
+        environment=environment(execution.resolved_device() if execution is not None else None),
+    ).write(out)
     return score
 
 
@@ -129,7 +134,7 @@ def learn(
     recipe.write(out)
     write_manifest(out / "manifest.csv", data.rows)
 
-    record: dict[str, Any] = {}
+    validation_top1 = None
     context = Context(plan.seed, out, resume, execution, partial(progress, "train") if progress else None)
     if plan.rehearse:
         rehearsal = dataclasses.replace(
@@ -137,14 +142,14 @@ def learn(
             folder=out / "rehearsal",
             progress=partial(progress, "rehearse") if progress else None,
         )
-        record["validation_top1"] = _validation_accuracy(method.fit(apart, rehearsal), apart)
+        validation_top1 = _validation_accuracy(method.fit(apart, rehearsal), apart)
     if plan.fit_on == "train":
         fitted = method.fit(apart, context)
-        record["validation_top1"] = _validation_accuracy(fitted, apart)
+        validation_top1 = _validation_accuracy(fitted, apart)
     else:
         fitted = method.fit(_training_set(data, "train", "val"), context)
     fitted.classifier.save(out)
-    return Learned(fitted.classifier, record | {"facts": fitted.facts})
+    return Learned(fitted.classifier, fitted.facts, validation_top1)
 
 
 def run_floors(
@@ -184,29 +189,10 @@ def submit(data: RunData, classifier: Classifier, out: Path) -> Score | None:
     return score
 
 
-def read_score(out: Path) -> Score | None:
-    """The score of a finished run, if it could be scored."""
-    file = out / "scores.json"
-    return Score.from_json(json.loads(file.read_text()), str(file)) if file.exists() else None
-
-
-def read_record(out: Path) -> dict[str, Any]:
-    """The record of a finished run.
-
-    Raises:
-        BadInput: The run is not finished.
-    """
-    file = out / "record.json"
-    if not file.is_file():
-        raise BadInput.single(out, "is not a finished run: it has no record.json; finish it with --resume")
-    record: dict[str, Any] = json.loads(file.read_text())
-    return record
-
-
 def load_classifier(out: Path, execution: Any = None) -> tuple[RunRecipe, Classifier]:
     """The trained model of a finished run, with the run's recipe."""
     recipe = RunRecipe.read(out)
-    read_record(out)
+    RunRecord.read(out)
     method = methods.restore(recipe.method, recipe.hyper_parameters)
     shape = (recipe.challenge.input.channels, *recipe.challenge.input.size)
     return recipe, method.load(out, shape, len(recipe.classes), execution)
@@ -229,6 +215,7 @@ def _labelled(split: Split) -> Labelled:
 def _recipe(data: RunData, plan: Plan, name: str, method: Method, execution: Any) -> RunRecipe:
     return RunRecipe(
         challenge=data.challenge,
+        challenge_file=plan.challenge_file or data.challenge.name,
         classes=data.classes,
         images_per_class=data.images_per_class,
         subset_seed=data.subset_seed,

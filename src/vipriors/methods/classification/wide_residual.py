@@ -71,7 +71,7 @@ class WideResidual(NetworkMethod):
         "full": {"steps": 25_000, "batch_size": 10, "lr": 4.55e-3, "weight_decay": 5.29e-3},
     }
 
-    tuning: ClassVar[Mapping[str, tuple[float, float]]] = {"lr": (3e-3, 0.5), "weight_decay": (1e-5, 3e-2)}
+    tuning: ClassVar[Mapping[str, tuple[float, float]]] = {"lr": (3e-3, 0.3), "weight_decay": (1e-4, 0.1)}
     """Ranges that are searched, both on a logarithmic scale."""
 
     def network(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
