@@ -2,11 +2,14 @@
 
     python benchmarks/training.py [--only 32px 224px overhead memory] [--repeats 5] [--json]
 
-The usual loop is what most code has: image files in a folder for each class, torchvision's `ImageFolder` and
-`v2` transforms, a `DataLoader` with two workers, SGD. Both sides have the same images, network, batch size and
-number of steps, take turns, and are timed from their first batch on; what happens once (decoding here, starting
-workers there) is listed apart. The loop with nothing in it trains on one batch that is ready in memory: what the
-engine takes longer than it is the engine's cost. Needs torchvision.
+The usual loop is what most code has: image files in a folder for each class, torchvision's `ImageFolder`
+and `v2` transforms, a `DataLoader` with two workers, SGD. Both sides have the same images, network, batch
+size and number of steps, take turns, and are timed from their first batch on; what happens once (decoding
+here, starting workers there) is listed apart. The loop with nothing in it trains on one batch that is ready
+in memory: what the engine takes longer than it is the engine's cost. Needs torchvision.
+
+On a machine that does other work too, give `--threads 1`: torch's threads wait for each other by spinning,
+and where one of them has lost its core a step takes many times as long.
 """
 
 from __future__ import annotations
@@ -127,9 +130,11 @@ def compare(case: Case, folder: Path, repeats: int) -> dict[str, Any]:
     """Images a second of both sides, and how many times faster ours is."""
     sides = {"ours": ours, "usual": usual}
     timings: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
-    for _ in range(repeats):
+    for repeat in range(repeats + 1):
         for side, run in sides.items():
-            timings[side].append(run(case, folder))
+            timing = run(case, folder)
+            if repeat:  # the first of each compiles kernels and warms caches
+                timings[side].append(timing)
     once = {side: statistics.median(once for once, _ in found) for side, found in timings.items()}
     loop = {side: statistics.median(loop for _, loop in found) for side, found in timings.items()}
     return {
@@ -238,11 +243,12 @@ def overhead(case: Case, folder: Path, repeats: int) -> dict[str, Any]:
         "engine_with_folder": lambda: engine(folder),
     }
     timings: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(2 * repeats):
+    for repeat in range(2 * repeats + 1):
         for side, run in sides.items():
             began = time.perf_counter()
             run()
-            timings[side].append(time.perf_counter() - began)
+            if repeat:
+                timings[side].append(time.perf_counter() - began)
     # Of each round the ratio: what else the machine does slows neighbouring runs alike.
     extra = {
         side: statistics.median(t / b - 1 for t, b in zip(timings[side], timings["bare"], strict=True))

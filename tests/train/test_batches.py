@@ -1,5 +1,7 @@
 """Batches: what is drawn when, and what a network is fed."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -107,7 +109,7 @@ def test_step_seeds_do_not_collide_and_fit_in_63_bits():
     assert min(seeds) >= 0
     assert max(seeds) < 2**63
     # Close inputs, unrelated outputs: half of the bits differ from one step to the next.
-    differing = [(one ^ other).bit_count() for one, other in zip(seeds, seeds[1:], strict=False)]
+    differing = [(one ^ other).bit_count() for one, other in itertools.pairwise(seeds)]
     assert abs(np.mean(differing) - 31.5) < 0.1
 
 

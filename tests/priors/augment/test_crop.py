@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as tv
 
 from vipriors.priors.augment import ResizedCrop, resized_crop
+from vipriors.priors.augment.crop import _all_at_once
 from vipriors.problems import BadInput
 
 
@@ -39,6 +40,21 @@ def test_resized_crop_like_torchvision(data, rows, columns, size, channels, anti
         ]
     )
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    # What other devices than a CPU do, and what a CPU does where a box is one pixel wide.
+    together = _all_at_once(images, torch.tensor(boxes).unbind(1), size, antialias)
+    torch.testing.assert_close(together, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_boxes_one_pixel_wide(antialias: bool) -> None:
+    images = torch.rand(2, 3, 12, 6)
+    boxes = torch.tensor([[1, 2, 8, 1], [0, 5, 12, 1]]).unbind(1)
+    found = resized_crop(images, *boxes, (4, 3), antialias)
+    # The column side by side with itself is two pixels wide, and resizes to as many equal columns.
+    for image, crop, top, left, height in zip(images, found, boxes[0], boxes[1], boxes[2], strict=True):
+        column = image[:, top : top + height, left, None].expand(-1, -1, 2)
+        expected = tv.resize(column, [4, 2], antialias=antialias)[:, :, :1].expand(-1, -1, 3)
+        torch.testing.assert_close(crop, expected, atol=1e-5, rtol=0)
 
 
 def test_the_whole_image_at_its_own_size_is_the_identity() -> None:

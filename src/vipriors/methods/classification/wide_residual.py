@@ -22,6 +22,7 @@ from torch import nn
 
 from vipriors.methods.classification._network import NetworkMethod
 from vipriors.methods.classification.residual import residual_network
+from vipriors.problems import BadInput
 
 
 def wide_residual_network(
@@ -38,19 +39,29 @@ def wide_residual_network(
         dropout: Between the convolutions of a block.
 
     Raises:
-        ValueError: The depth is not of the form 6n + 4.
+        BadInput: The depth is not of the form 6n + 4.
     """
-    if depth < 10 or (depth - 4) % 6:
-        raise ValueError(f"depth {depth} is not 6n + 4 for n = 1, 2, …")
     return residual_network(
         channels,
         classes,
         stem=16,
         widths=(16 * factor, 32 * factor, 64 * factor),
-        blocks=(depth - 4) // 6,
+        blocks=blocks_a_stage(depth),
         image_size=image_size,
         dropout=dropout,
     )
+
+
+def blocks_a_stage(depth: int) -> int:
+    """The n of a depth of 6n + 4: three stages of n blocks of two convolutions, and four more.
+
+    Raises:
+        BadInput: There is none.
+    """
+    blocks, rest = divmod(depth - 4, 6)
+    if blocks < 1 or rest:
+        raise BadInput.single("depth", f"is {depth}; expected 6n + 4: 10, 16, 22, …")
+    return blocks
 
 
 @dataclass(frozen=True)
@@ -65,14 +76,18 @@ class WideResidual(NetworkMethod):
     """Share of features dropped between the convolutions of a block."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tiny": {"depth": 10, "factor": 1, "steps": 1000, "batch_size": 32},
-        "small": {"depth": 10, "factor": 2, "steps": 4000, "batch_size": 32},
+        "tiny": {"depth": 10, "factor": 2, "steps": 1000, "lr": 0.0258, "weight_decay": 0.0071},
+        "small": {"depth": 16, "factor": 2, "steps": 4000, "lr": 0.0258, "weight_decay": 0.0071},
         # GEM's optimum for ciFAIR-10 at 50 a class: 500 passes over 500 images in batches of ten.
         "full": {"steps": 25_000, "batch_size": 10, "lr": 4.55e-3, "weight_decay": 5.29e-3},
     }
 
     tuning: ClassVar[Mapping[str, tuple[float, float]]] = {"lr": (3e-3, 0.3), "weight_decay": (1e-4, 0.1)}
     """Ranges that are searched, both on a logarithmic scale."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        blocks_a_stage(self.depth)
 
     def network(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
         """The network with fresh weights, `(B, C, H, W)` to `(B, classes)`."""

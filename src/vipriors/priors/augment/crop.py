@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from vipriors.priors.augment._batch import (
@@ -44,9 +45,27 @@ def resized_crop(
     Returns:
         `(B, C, h, w)`.
     """
-    rows = _resample(images.to(coordinate_dtype(images)), 2, top, height, size[0], antialias)
-    result = _resample(rows, 3, left, width, size[1], antialias)
+    boxes = tuple(per_image(side, images, torch.int64).flatten() for side in (top, left, height, width))
+    # torch's own resize is the fastest on a CPU, but takes one box at a time, and antialiasing is wrong in it
+    # (2.15) where an image is one pixel wide.
+    by_torch = images.device.type == "cpu" and min(size[1], int(width.min())) > 1
+    resize = _one_by_one if by_torch else _all_at_once
+    result = resize(images.to(coordinate_dtype(images)), boxes, size, antialias)
     return like_layout(result.to(images.dtype), images)
+
+
+def _one_by_one(images: Tensor, boxes: tuple[Tensor, ...], size: tuple[int, int], antialias: bool) -> Tensor:
+    crops = (
+        image[None, :, top : top + height, left : left + width]
+        for image, (top, left, height, width) in zip(images, torch.stack(boxes, 1).tolist(), strict=True)
+    )
+    return torch.cat([F.interpolate(crop, size, mode="bilinear", antialias=antialias) for crop in crops])
+
+
+def _all_at_once(images: Tensor, boxes: tuple[Tensor, ...], size: tuple[int, int], antialias: bool) -> Tensor:
+    top, left, height, width = boxes
+    rows = _resample(images, 2, top, height, size[0], antialias)
+    return _resample(rows, 3, left, width, size[1], antialias)
 
 
 def _resample(images: Tensor, dim: int, start: Tensor, length: Tensor, size: int, antialias: bool) -> Tensor:

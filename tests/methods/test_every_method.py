@@ -1,0 +1,210 @@
+"""What holds for every classification method, swept over all that there are."""
+
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vipriors.challenges.schema import Invariance
+from vipriors.methods import configure, listings, load
+from vipriors.methods.protocol import Context, Labelled, TrainingSet
+from vipriors.train import Execution, Interrupted, Recipe
+
+NAMES = [listing.name for listing in listings() if listing.family == "classification"]
+NETWORKS = [name for name in NAMES if issubclass(load(name), Recipe)]
+SHAPES = {"grey": (1, 8, 8), "colour": (3, 12, 8), "13 channels": (13, 7, 9)}
+STEPS = 24
+CPU = Execution("cpu")
+
+
+def images_of(labels: np.ndarray, shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """A bright spot on noise; where it is, is the class."""
+    rng = np.random.default_rng(seed)
+    channels, height, width = shape
+    images = rng.integers(0, 100, (len(labels), height, width, channels), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label + 1 : 2 * label + 3, 2:5] += 150
+    return images
+
+
+def data_set(shape: tuple[int, int, int] = SHAPES["grey"], classes: int = 3, each: int = 6) -> TrainingSet:
+    train, held_out = np.arange(classes * each) % classes, np.arange(classes * 4) % classes
+    return TrainingSet(
+        train=Labelled(images_of(train, shape, 0), train),
+        classes=tuple("abcdefgh"[:classes]),
+        invariance=Invariance(shift=1, rotate=5, scale=0.05),
+        held_out=Labelled(images_of(held_out, shape, 1), held_out),
+    )
+
+
+def small(name: str, **changes):
+    """The method at its tiny preset, for a few steps."""
+    method = configure(name, "tiny", {})
+    few = {"steps": STEPS, "batch_size": 8} if name in NETWORKS else {}
+    return dataclasses.replace(method, **few | changes)
+
+
+def fitted(name: str, data: TrainingSet, folder: Path | None = None, seed: int = 0, **changes):
+    return small(name, **changes).fit(data, Context(seed=seed, folder=folder, execution=CPU))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("preset", ["tiny", "small", "full"])
+def test_networks_of_every_preset(name, preset):
+    method = configure(name, preset, {})
+    for image_shape in ((3, 32, 32), (1, 224, 160)):
+        with torch.device("meta"):
+            network = method.network(image_shape, 7)
+            network.eval()
+            logits = network(torch.empty(2, *image_shape))
+        assert logits.shape == (2, 7)
+        count = sum(p.numel() for p in network.parameters())
+        assert 1000 < count < {"tiny": 2e6, "small": 2e7, "full": 2e8}[preset]
+    assert all(p.requires_grad for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_strided_1x1_convolutions(name):
+    """On a CPU their gradient overruns memory where channels are few (oneDNN issue 6035)."""
+    with torch.device("meta"):
+        network = configure(name, "tiny", {}).network((3, 224, 224), 10)
+    for where, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
+            assert module.stride == (1, 1), where
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_fitted_saved_and_loaded(name, shape, tmp_path):
+    classes = 2 if shape == "colour" else 3
+    data = data_set(SHAPES[shape], classes)
+    classifier = fitted(name, data).classifier
+    found = classifier.probabilities(data.held_out.images)
+    assert found.shape == (len(data.held_out.labels), classes)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert (found >= 0).all()
+    assert np.allclose(found.sum(1), 1, atol=1e-5)
+    classifier.save(tmp_path)
+    loaded = small(name).load(tmp_path, data.image_shape, classes, CPU)
+    assert np.array_equal(loaded.probabilities(data.held_out.images), found)
+    assert np.allclose(classifier.probabilities(data.held_out.images[:1]), found[:1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learns(name):
+    data = data_set(each=12)
+    method = small(name, steps=60, lr=0.05, batch_size=12) if name in NETWORKS else small(name)
+    found = method.fit(dataclasses.replace(data, invariance=Invariance()), Context(execution=CPU))
+    assert (
+        found.classifier.probabilities(data.held_out.images).argmax(1) == data.held_out.labels
+    ).mean() > 0.7
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_loss_falls_and_the_log_has_the_held_out_images(name, tmp_path):
+    data = data_set()
+    classifier = fitted(name, data, tmp_path).classifier
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert len(lines) == STEPS
+    assert np.mean([line["loss"] for line in lines[-5:]]) < np.mean([line["loss"] for line in lines[:5]])
+    found, truth = classifier.probabilities(data.held_out.images), data.held_out.labels
+    assert lines[-1]["val_top1"] == (found.argmax(1) == truth).mean()
+    assert lines[-1]["val_loss"] == pytest.approx(
+        -np.log(found[np.arange(len(truth)), truth]).mean(), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_classifier(name):
+    data = data_set()
+    first, second, other = (fitted(name, data, seed=seed) for seed in (3, 3, 4))
+    probabilities = [one.classifier.probabilities(data.held_out.images) for one in (first, second, other)]
+    assert np.array_equal(probabilities[0], probabilities[1])
+    if name in NETWORKS:
+        for key in ("initial_weights_sha256", "final_weights_sha256"):
+            assert first.facts[key] == second.facts[key] != other.facts[key]
+        assert first.facts["initial_weights_sha256"] != first.facts["final_weights_sha256"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_held_out_images_are_not_learned_from(name):
+    data = data_set()
+    alone = fitted(name, dataclasses.replace(data, held_out=None))
+    assert fitted(name, data).facts["final_weights_sha256"] == alone.facts["final_weights_sha256"]
+
+
+EVERYTHING = {
+    "policy": "trivial",
+    "cutout": 3,
+    "mixup": 0.3,
+    "label_smoothing": 0.1,
+    "ema": 0.9,
+    "clip_norm": 1.0,
+}
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["as it is", "everything on"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_resumes_to_the_bit(name, changes, tmp_path):
+    data, method = data_set(SHAPES["colour"]), small(name, **changes)
+
+    def stop(step: int, steps: int, text: str) -> None:
+        if step == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    expected = method.fit(data, Context(seed=1, folder=tmp_path / "whole", execution=CPU))
+    with pytest.raises(Interrupted):
+        method.fit(data, Context(seed=1, folder=tmp_path / "parts", execution=CPU, progress=stop))
+    found = method.fit(data, Context(seed=1, folder=tmp_path / "parts", resume=True, execution=CPU))
+    for key in ("initial_weights_sha256", "final_weights_sha256", "parameters", "flops_per_image", "steps"):
+        assert found.facts[key] == expected.facts[key]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("field", ["cutout", "mixup", "cutmix", "policy", "label_smoothing"])
+def test_what_varies_images_changes_the_outcome(name, field):
+    data = data_set(SHAPES["colour"])
+    plain = fitted(name, data, steps=3).facts["final_weights_sha256"]
+    changed = fitted(name, data, steps=3, **{field: EVERYTHING.get(field, 0.3)})
+    assert changed.facts["final_weights_sha256"] != plain
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_invariances_vary_the_images(name):
+    data = data_set(SHAPES["colour"])
+    found = {
+        fitted(name, dataclasses.replace(data, invariance=invariance), steps=3).facts["final_weights_sha256"]
+        for invariance in (
+            Invariance(),
+            Invariance(flip=True),
+            Invariance(shift=1),
+            Invariance(rotate=10),
+            Invariance(scale=0.1),
+        )
+    }
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_facts(name):
+    facts = fitted(name, data_set(SHAPES["colour"]), steps=1).facts
+    network = small(name).network(SHAPES["colour"], 3)
+    assert facts["parameters"] == sum(p.numel() for p in network.parameters())
+    assert facts["steps"] == 1
+    assert facts["flops_per_image"] > 2 * facts["parameters"]
+    assert facts["seconds"] >= 0
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fewer_images_than_a_batch(name):
+    data = data_set(each=1)
+    assert np.isfinite(
+        fitted(name, data, steps=2, batch_size=32).classifier.probabilities(data.train.images)
+    ).all()
