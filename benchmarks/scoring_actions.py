@@ -3,8 +3,8 @@
     python benchmarks/scoring_actions.py [--repeats 5] [--json]
 
 The usual script looks each clip up in a list, and makes a confusion matrix with scikit-learn for each of
-top-1, top-3 and top-5; it checks nothing and gives no interval. Both sides get the same bytes, take turns in one
-process and must agree on the scores. Our time is split into checking and scoring; most of scoring is the
+top-1, top-3 and top-5; it checks nothing and gives no interval. Both sides get the same bytes, take turns in
+one process and must agree on the scores. Our time is split into checking and scoring; most of scoring is the
 bootstrap.
 """
 

@@ -3,8 +3,8 @@
     python benchmarks/scoring_reid.py [--queries 468] [--gallery 8703] [--repeats 3] [--json]
 
 The usual script reads the matrix with `numpy.loadtxt` and calls scikit-learn's `average_precision_score` for
-each query; it checks no ids and gives no interval. Both sides get the same bytes, take turns in one process and
-must agree on mAP and rank 1. The default size is that of SynergyReID.
+each query; it checks no ids and gives no interval. Both sides get the same bytes, take turns in one process
+and must agree on mAP and rank 1. The default size is that of SynergyReID.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,8 @@ def whole(pairs: Pairs, turns: int) -> dict[str, float]:
     pngs, encode_s = timed(lambda: [encode(map_) for map_ in maps])
     _, decode_s = timed(lambda: [decode(png, Findings("map")) for png in pngs])
     seconds = {"encode": encode_s, "decode": decode_s}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         file = folder / "predictions.zip"
         _, seconds["write"] = timed(lambda: segmentation.write(file, ids, maps))
         (folder / "gt").mkdir()
@@ -162,17 +163,17 @@ def whole(pairs: Pairs, turns: int) -> dict[str, float]:
             (predictions, problems), check_s = timed(lambda: segmentation.check(file.read_bytes(), index))
             if predictions is None:
                 raise SystemExit("\n".join(map(str, problems)))
-            names = CITYSCAPES.names
-            found, score_s = timed(lambda p=predictions: segmentation.score(p, labels, index, names))
+            score = partial(segmentation.score, predictions, labels, index, CITYSCAPES.names)
+            found, score_s = timed(score)
             seconds |= {"check": check_s, "score": score_s}
-            total = "files to scores: ours"
-            best[total] = min(best[total], check_s + score_s)
+            name = "files to scores: ours"
+            best[name] = min(best[name], check_s + score_s)
             if len(best) > 1:
                 expected, published_s = timed(lambda: published(folder, ids))
                 if abs(expected - found.estimates["iiou_class"].value) > 1e-9:
                     raise SystemExit("cityscapesscripts scores differently")
-                total = "files to scores: cityscapesscripts"
-                best[total] = min(best[total], published_s)
+                name = "files to scores: cityscapesscripts"
+                best[name] = min(best[name], published_s)
     return {**seconds, **best}
 
 
@@ -181,7 +182,7 @@ def published(folder: Path, ids: list[str]) -> float:
     from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as scripts
 
     if not hasattr(np, "in1d"):
-        np.in1d = np.isin  # the scripts need it; numpy 2.4 has it no more
+        np.in1d = np.isin  # noqa: NPY201 the scripts need it; numpy 2.4 has it no more
     scripts.args.quiet, scripts.args.JSONOutput = True, False
     found = [str(folder / f"{id_}.png") for id_ in ids]
     truths = [str(folder / "gt" / f"{id_}_gtFine_labelIds.png") for id_ in ids]

@@ -22,7 +22,16 @@ def balanced_accuracy(confusion: NDArray[np.int64]) -> Estimate:
         confusion: images by label and predicted class, `(K, K)` or with more columns for other outcomes.
     """
     right = confusion.diagonal()
-    return estimate(np.stack([confusion.sum(axis=1) - right, right], axis=1), _mean_recall)
+    return mean_recall(np.stack([confusion.sum(axis=1) - right, right], axis=1))
+
+
+def mean_recall(wrong_and_right: NDArray[np.int64]) -> Estimate:
+    """The mean over the classes that occur of the share of their images that are right.
+
+    Args:
+        wrong_and_right: images of each class that are wrong and that are right, `(K, 2)`.
+    """
+    return estimate(wrong_and_right, _mean_recall)
 
 
 def in_top(

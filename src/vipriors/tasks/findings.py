@@ -27,12 +27,23 @@ class Findings:
     def __bool__(self) -> bool:
         return bool(self._counts)
 
-    def add(self, kind: str, message: str, row: int | None = None) -> None:
-        """Adds a problem of the whole file, or of one row: the 1-based line as an editor shows it."""
+    def add(
+        self, kind: str, message: str, row: int | None = None, *, entry: str | None = None, at: str = ""
+    ) -> None:
+        """Adds a problem of the whole file, of one row (the 1-based line as an editor shows it) or entry.
+
+        `entry` is a name that the file gives, and is quoted; `at` is a place in the code's own words.
+        """
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] <= LISTED:
             place = self.name if row is None else f"{self.name}, row {row}"
+            place = place if entry is None else f"{place}, {shown(entry)}"
+            place = f"{place}, {at}" if at else place
             self._listed.setdefault(kind, []).append(Problem(place, message))
+
+    def count(self, kind: str, times: int) -> None:
+        """Counts problems of a kind of which `LISTED` have been added, without the cost of their messages."""
+        self._counts[kind] += times
 
     def problems(self) -> list[Problem]:
         """Every problem, kind by kind in the order of first appearance."""

@@ -56,12 +56,13 @@ def read_labels(data: bytes, name: str = "labels.csv") -> dict[str, int]:
     return {id_.decode(): label for id_, label in labels.items()}
 
 
-def align(labels: Mapping[str, int] | ArrayLike, index: Index) -> NDArray[np.int64]:
-    """The labels in the order of the index, `(N,)`.
+def align(labels: Mapping[str, int] | ArrayLike, index: Index, first: int = 0) -> NDArray[np.int64]:
+    """The labels in the order of the index, `(N,)`, counted from 0.
 
     Args:
         labels: the class of each image by id, or `(N,)` integers in the order of the index already.
         index: the test images.
+        first: the number of the first class in `labels`.
 
     Raises:
         BadInput: an image has no label, an id is unknown, or a class is out of range; lists all.
@@ -80,9 +81,10 @@ def align(labels: Mapping[str, int] | ArrayLike, index: Index) -> NDArray[np.int
     if truth.shape != (len(index.ids),) or not np.issubdtype(truth.dtype, np.integer):
         found = f"shape {truth.shape} of {truth.dtype}"
         raise BadInput.single("labels", f"{found}; expected ({len(index.ids)},) integers")
-    for position in np.flatnonzero((truth < 0) | (truth >= index.classes)).tolist():
+    last = first + index.classes - 1
+    for position in np.flatnonzero((truth < first) | (truth > last)).tolist():
         found = f"{shown(index.ids[position])} has class {truth[position]}"
-        findings.add("labels out of range", f"{found}; expected 0 to {index.classes - 1}")
+        findings.add("labels out of range", f"{found}; expected {first} to {last}")
     if findings:
         raise BadInput(findings.problems())
-    return truth.astype(np.int64)
+    return truth.astype(np.int64) - first

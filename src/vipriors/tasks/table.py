@@ -1,7 +1,8 @@
-"""CSV files handed in by people, read strictly, in linear time, and without failing on any bytes.
+"""Text files handed in by people, read strictly, in linear time, and without failing on any bytes.
 
-The dialect is the plainest one: UTF-8, a header, commas, no quotes. What Excel adds (a byte order mark, CRLF
-line ends) is accepted. Everything stays `bytes`, so no digit but `0` to `9` can pass for a number.
+`read` opens a CSV file, `lines` any other text. The dialect of CSV is the plainest one: UTF-8, a header,
+commas, no quotes. What Excel adds (a byte order mark, CRLF line ends) is accepted. Everything stays `bytes`,
+so no digit but `0` to `9` can pass for a number.
 """
 
 from __future__ import annotations
@@ -64,6 +65,38 @@ def read(data: bytes, headers: Sequence[bytes], limits: Limits, findings: Findin
     return Table(width, _rows(stream, header_rows + 1, width, limits, findings))
 
 
+def lines(
+    data: bytes, limits: Limits, findings: Findings, expected: str = "rows"
+) -> Iterator[tuple[int, bytes]] | None:
+    """Opens a text file that has no header, or one of its own kind.
+
+    Args:
+        data: the file, any bytes.
+        limits: the caps on the file's size.
+        findings: takes the problems; lines that are too long add theirs while they are iterated over.
+        expected: what an empty file should have held.
+
+    Returns:
+        Each line's number and content without its end, but for those that are too long; or None if `data`
+        cannot be read as lines of text at all.
+    """
+    fault = _fault_of_file(data, limits, expected)
+    if fault:
+        findings.add("faults of the file", fault)
+        return None
+    stream = io.BytesIO(data)
+    stream.seek(len(_BOM) if data.startswith(_BOM) else 0)
+    return _lines(stream, limits, findings)
+
+
+def _lines(stream: io.BytesIO, limits: Limits, findings: Findings) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(stream, 1):
+        if len(line) > limits.line_bytes:
+            findings.add("rows that are too long", _too_long(line, limits), number)
+        else:
+            yield number, _without_end(line)
+
+
 def _width_and_header_rows(
     first: bytes, headers: Sequence[bytes], findings: Findings
 ) -> tuple[int, int] | None:
@@ -103,8 +136,7 @@ def _rows(
             yield number, row.split(b",")
             continue
         if len(line) > limits.line_bytes:
-            message = f"the row has {len(line):,} bytes; expected at most {limits.line_bytes:,}"
-            findings.add("rows that are too long", message, number)
+            findings.add("rows that are too long", _too_long(line, limits), number)
         if b'"' in row:
             findings.add("rows with quotes", f"{shown(row)} has quotes; expected plain fields", number)
         if fields != width:
@@ -117,10 +149,14 @@ def _without_end(line: bytes) -> bytes:
     return line.removesuffix(b"\n").removesuffix(b"\r") if line.endswith(b"\n") else line
 
 
-def _fault_of_file(data: bytes, limits: Limits) -> str | None:
+def _too_long(line: bytes, limits: Limits) -> str:
+    return f"the row has {len(line):,} bytes; expected at most {limits.line_bytes:,}"
+
+
+def _fault_of_file(data: bytes, limits: Limits, expected: str = "a header and rows") -> str | None:
     """Why these bytes are not lines of text within the limits, if so."""
     if data in (b"", _BOM):
-        return "the file is empty; expected a header and rows"
+        return f"the file is empty; expected {expected}"
     if len(data) > limits.file_bytes:
         return f"the file has {len(data):,} bytes; expected at most {limits.file_bytes:,}"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -1,0 +1,68 @@
+"""The stored results: records are whole, agree with each other, and the tables say what they say."""
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vipriors import methods
+from vipriors.bench.records import read_records
+from vipriors.bench.statistics import paired_difference
+from vipriors.bench.summary import PLACE, filled
+
+RESULTS = Path(__file__).parents[1] / "results"
+STORES = sorted({place[1] for place in PLACE.findall((RESULTS / "README.md").read_text(encoding="utf-8"))})
+
+
+def test_the_tables_are_those_of_the_records() -> None:
+    assert filled(RESULTS / "README.md") == (RESULTS / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_records_are_whole_and_on_equal_terms(store: str) -> None:
+    records = read_records(RESULTS / store)
+    manifests = defaultdict(set)
+    for record in records:
+        assert record["challenge"] == store
+        assert record["subset_seed"] == record["seed"]
+        assert record["fit_on"] == "train+val"
+        low, high = record["intervals"]["top1"]
+        assert low <= record["scores"]["top1"] <= high
+        methods.restore(record["method"], record["hyper_parameters"])
+        manifests[record["images_per_class"], record["seed"]].add(record["manifest_sha256"])
+    assert all(len(hashes) == 1 for hashes in manifests.values()), "methods saw different images"
+    contenders = {record["contender"] for record in records}
+    assert len(records) == len(contenders) * len(manifests), "a cell is missing"
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted(RESULTS.glob("tuning/*/recipe.yaml")), ids=lambda file: file.parent.name
+)
+def test_a_recipe_is_the_best_of_its_trials(recipe: Path) -> None:
+    trials = [json.loads(line) for line in (recipe.parent / "trials.jsonl").read_text().splitlines()]
+    best = min(trials, key=lambda trial: trial["val_loss"])
+    found = yaml.safe_load(recipe.read_text())
+    assert found["found"]["trials"] == len(trials)
+    for name, value in best["values"].items():
+        assert float(found["set"][name]) == value
+
+
+@pytest.mark.parametrize("floor", ["support-vector-machine", "nearest-neighbour"])
+def test_the_baseline_is_clearly_above_the_floors_on_digits(floor: str) -> None:
+    """What the package claims of its baseline, at ten images a class over five subsets."""
+    records = [r for r in read_records(RESULTS / "digits") if r["images_per_class"] == 10]
+    scores = {(r["contender"], r["seed"]): r["scores"]["top1"] for r in records}
+    seeds = range(5)
+    found = paired_difference(
+        [scores["residual", seed] for seed in seeds], [scores[floor, seed] for seed in seeds]
+    )
+    assert found.low > 0
+
+
+def test_the_page_names_the_commands_that_made_it() -> None:
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    for store in STORES:
+        assert re.search(rf"vipriors bench {store} .*--out results/{store}", text)
