@@ -69,7 +69,7 @@ def test_every_wrong_field_is_listed(tmp_path: Path) -> None:
 def test_what_is_no_challenge_at_all_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "challenge.yaml"
     file.write_text(content)
-    with pytest.raises(BadInput, match="challenge.yaml"):
+    with pytest.raises(BadInput, match=r"challenge\.yaml"):
         read_challenge(file)
 
 
@@ -108,17 +108,16 @@ def test_the_hidden_labels_are_those_that_preparing_writes(tmp_path: Path) -> No
 
     challenge = read_challenge(challenges.find("digits"))
     prepare_challenge(challenge, challenge.rule(2, 7), tmp_path / "data")
-    from_files = hidden.find_test_set("digits", tmp_path / "data" / "labels" / "test.csv")
-    from_world = hidden.find_test_set("digits")
-    assert from_files.labels == from_world.labels
-    assert from_files.index == from_world.index
-    assert len(from_world.labels) == 800
+    from_files = hidden.find_hidden_test("digits", tmp_path / "data" / "labels" / "test.csv")
+    from_world = hidden.find_hidden_test("digits")
+    assert from_files.truth == from_world.truth
+    assert len(from_world.truth.labels) == 800
 
 
 def test_a_task_needs_labels(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="--labels"):
-        hidden.find_test_set("classification")
+        hidden.find_hidden_test("classification")
     labels = tmp_path / "labels.csv"
     labels.write_text("Image IDs,Labels\na.png,0\nb.png,2\n")
-    test_set = hidden.find_test_set("classification", labels)
-    assert (test_set.index.ids, test_set.index.classes) == (("a.png", "b.png"), 3)
+    truth = hidden.find_hidden_test("classification", labels).truth
+    assert (truth.index.ids, truth.index.classes) == (("a.png", "b.png"), 3)

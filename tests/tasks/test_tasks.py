@@ -8,7 +8,7 @@ from vipriors import tasks
 from vipriors.problems import BadInput
 from vipriors.tasks import Index, Task
 
-METHODS = ["write", "check", "read_labels", "score"]
+METHODS = ["write", "check", "read_labels", "open_truth", "score"]
 
 
 def test_classification_is_found_and_helpers_are_not():

@@ -1,7 +1,8 @@
-"""What a predictions file is held against: the test images of a challenge, or of a labels file."""
+"""The hidden side of a challenge: its test labels, and scoring against them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -9,26 +10,25 @@ from types import ModuleType
 from vipriors import tasks
 from vipriors.challenges import find
 from vipriors.challenges.schema import Challenge, read_challenge
+from vipriors.data.files import read_bytes
+from vipriors.data.prepare import file_name
 from vipriors.data.subset import cut
 from vipriors.problems import BadInput, Problem
 from vipriors.tasks.index import Index
+from vipriors.tasks.protocol import Truth
 from vipriors.tasks.score import Score
 
 
 @dataclass(frozen=True)
-class TestSet:
-    """The test images with their labels."""
-
-    __test__ = False  # not a test, whatever its name tells pytest
+class HiddenTest:
+    """A task and the truth that submissions to it are held against."""
 
     task: ModuleType
-    index: Index
-    labels: dict[str, int]
-    classes: tuple[str, ...]
+    truth: Truth
 
     def check(self, file: Path) -> list[Problem]:
         """Every problem of a predictions file."""
-        _, problems = self.task.check(read_bytes(file), self.index, file.name)
+        _, problems = self.task.check(read_bytes(file), self.truth.index, file.name)
         return list(problems)
 
     def score(self, file: Path) -> Score:
@@ -37,57 +37,51 @@ class TestSet:
         Raises:
             BadInput: With every problem of the file.
         """
-        predictions, problems = self.task.check(read_bytes(file), self.index, file.name)
+        truth = self.truth
+        predictions, problems = self.task.check(read_bytes(file), truth.index, file.name)
         if problems:
             raise BadInput(problems)
-        score: Score = self.task.score(predictions, self.labels, self.index, self.classes)
+        score: Score = self.task.score(predictions, truth.labels, truth.index, truth.classes)
         return score
 
 
-def find_test_set(name: str, labels: Path | None = None, source: Path | None = None) -> TestSet:
-    """The test images of a challenge, or those that a labels file lists.
+def find_hidden_test(
+    name: str,
+    labels: Path | None = None,
+    source: Path | None = None,
+    classes: Sequence[str] | None = None,
+) -> HiddenTest:
+    """The test of a challenge, or one made of a person's own labels.
 
     Args:
         name: A challenge, or with `labels` a task.
-        labels: A labels file; by default the challenge's own labels are taken from its source.
+        labels: A file or folder of labels; by default the challenge's own are taken from its source.
         source: The user's copy of the challenge's images, where it has no embedded ones.
+        classes: Names of the classes, where the labels do not name them.
 
     Raises:
         BadInput: There is no such challenge, or labels are missing or wrong.
     """
     if name in tasks.names():
         if labels is None:
-            raise BadInput.single(
-                f"task {name}", "has no labels of its own; give a labels file with --labels"
-            )
-        return _of_labels(tasks.load(name), labels, None)
+            raise BadInput.single(f"task {name}", "has no labels of its own; give yours with --labels")
+        task = tasks.load(name)
+        return HiddenTest(task, task.open_truth(labels, classes))
     challenge = read_challenge(find(name))
     task = tasks.load(challenge.task)
-    if labels is not None:
-        names = tuple(challenge.open(source).classes) if challenge.source.world else None
-        return _of_labels(task, labels, names)
-    return _of_challenge(task, challenge, source)
+    if labels is None:
+        return HiddenTest(task, _truth_of(challenge, source))
+    if classes is None and challenge.source.world:
+        classes = challenge.open().classes
+    return HiddenTest(task, task.open_truth(labels, classes or challenge.source.classes))
 
 
-def read_bytes(file: Path) -> bytes:
-    """A file's content; a file that cannot be read is bad input."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise BadInput.single(file, f"cannot be read: {error.strerror}") from None
-
-
-def _of_labels(task: ModuleType, file: Path, classes: tuple[str, ...] | None) -> TestSet:
-    labels: dict[str, int] = task.read_labels(read_bytes(file), file.name)
-    names = classes or tuple(str(k) for k in range(max(labels.values()) + 1))
-    return TestSet(task, Index(tuple(labels), len(names)), labels, names)
-
-
-def _of_challenge(task: ModuleType, challenge: Challenge, source: Path | None) -> TestSet:
+def _truth_of(challenge: Challenge, source: Path | None) -> Truth:
     opened = challenge.open(source)
-    picks = [pick for pick in cut(opened, challenge.rule()) if pick.split == "test"]
-    labels = {}
-    for pick in picks:
-        suffix, _ = opened.content(pick.sample)
-        labels[pick.id if pick.id.lower().endswith(suffix) else pick.id + suffix] = pick.sample.label
-    return TestSet(task, Index(tuple(labels), len(opened.classes)), labels, tuple(opened.classes))
+    labels = {
+        file_name(pick, opened.content(pick.sample)[0]): pick.sample.label
+        for pick in cut(opened, challenge.rule())
+        if pick.split == "test"
+    }
+    classes = tuple(opened.classes)
+    return Truth(Index(tuple(labels), len(classes)), labels, classes)

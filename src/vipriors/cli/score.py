@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vipriors.cli.output import Commands, add_command, answer, print_problems
+
+if TYPE_CHECKING:
+    from vipriors.challenges.hidden import HiddenTest
 
 WHAT = "a challenge, or with --labels a task such as `classification`"
 
@@ -18,27 +22,29 @@ def add_commands(commands: Commands) -> None:
         command.add_argument("challenge", help=WHAT)
         command.add_argument("file", type=Path, help="the predictions")
         command.add_argument("--labels", type=Path, metavar="FILE", help="default: the challenge's own")
+        command.add_argument("--classes", metavar="NAME,…", help="names, where the labels do not give them")
         command.add_argument("--source", type=Path, metavar="DIR", help="your copy of the challenge's source")
+
+
+def _hidden_test(arguments: argparse.Namespace) -> HiddenTest:
+    from vipriors.challenges.hidden import find_hidden_test
+
+    classes = arguments.classes.split(",") if arguments.classes else None
+    return find_hidden_test(arguments.challenge, arguments.labels, arguments.source, classes)
 
 
 def check_(arguments: argparse.Namespace) -> int:
     """`vipriors check`"""
-    from vipriors.challenges.hidden import find_test_set
-
-    test = find_test_set(arguments.challenge, arguments.labels, arguments.source)
+    test = _hidden_test(arguments)
     if problems := test.check(arguments.file):
         return print_problems(arguments, problems)
-    images = len(test.index.ids)
-    return answer(
-        arguments, {"problems": []}, f"{arguments.file}: a good submission for {images} test images"
-    )
+    covered = len(test.truth.index.ids)
+    return answer(arguments, {"problems": []}, f"{arguments.file}: a good submission, covers all {covered}")
 
 
 def score_(arguments: argparse.Namespace) -> int:
     """`vipriors score`"""
-    from vipriors.challenges.hidden import find_test_set
-
-    test = find_test_set(arguments.challenge, arguments.labels, arguments.source)
+    test = _hidden_test(arguments)
     score = test.score(arguments.file)
     width = max(map(len, score.estimates))
     lines = [

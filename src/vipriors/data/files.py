@@ -32,6 +32,18 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
+def read_bytes(path: Path) -> bytes:
+    """A file's content.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput.single(path, f"cannot be read: {error.strerror}") from None
+
+
 def temporary_name(path: Path) -> Path:
     """Where `path` is written before it takes its name; the same each time, so a retry cleans up."""
     return path.with_name(f".{path.name}.tmp")

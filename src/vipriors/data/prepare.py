@@ -162,9 +162,13 @@ def _place(source: Source, pick: Pick, out: Path, channels: int, mode: str) -> R
     )
 
 
+def file_name(pick: Pick, suffix: str) -> str:
+    """The name of an image's file, which is its id in the prepared folder."""
+    return pick.id if pick.id.lower().endswith(suffix) else pick.id + suffix
+
+
 def _target(out: Path, pick: Pick, suffix: str) -> Path:
-    name = pick.id if pick.id.lower().endswith(suffix) else pick.id + suffix
-    return out / "images" / pick.split / name
+    return out / "images" / pick.split / file_name(pick, suffix)
 
 
 def _link(file: Path, target: Path) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vipriors.data.files import write_atomic
+from vipriors.data.files import read_bytes, write_atomic
 from vipriors.problems import BadInput, Problem
 from vipriors.tasks import table
 from vipriors.tasks.accuracy import accuracy, mean_recall
@@ -26,6 +26,7 @@ from vipriors.tasks.action_labels import read_labels as read_labels
 from vipriors.tasks.findings import Findings, shown
 from vipriors.tasks.index import Index
 from vipriors.tasks.labels import align
+from vipriors.tasks.protocol import Truth
 from vipriors.tasks.score import Score
 
 HEADLINE = "top1"
@@ -153,6 +154,15 @@ def check(
         for clip in (clip for clip, row in zip(index.ids, first_rows, strict=True) if not row):
             findings.add("clips without a prediction", f"no row for {shown(clip)}; expected one per clip")
     return (None, findings.problems()) if findings else (Predictions(classes), [])
+
+
+def open_truth(labels: Path, classes: Sequence[str] | None = None) -> Truth:
+    """Opens a labels file whose classes are numbered from 1, or from 0 where that occurs."""
+    known = read_labels(read_bytes(labels), labels.name)
+    first = min(1, *known.values())
+    index = index_of(known, len(classes) if classes else None, first)
+    names = classes or [str(class_) for class_ in range(first, index.last + 1)]
+    return Truth(index, known, tuple(names))
 
 
 def score(

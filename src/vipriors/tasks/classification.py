@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vipriors.data.files import write_atomic
+from vipriors.data.files import read_bytes, write_atomic
 from vipriors.problems import BadInput, Problem
 from vipriors.tasks import table
 from vipriors.tasks.accuracy import accuracy, balanced_accuracy, in_top
@@ -28,6 +28,7 @@ from vipriors.tasks.findings import Findings, shown
 from vipriors.tasks.index import Index
 from vipriors.tasks.labels import align
 from vipriors.tasks.labels import read_labels as read_labels
+from vipriors.tasks.protocol import Truth
 from vipriors.tasks.score import Score
 
 HEADLINE = "top1"
@@ -141,6 +142,13 @@ def check(
     if findings:
         return None, findings.problems()
     return Predictions(np.array(classes, dtype=np.int64), probabilities), []
+
+
+def open_truth(labels: Path, classes: Sequence[str] | None = None) -> Truth:
+    """Opens a labels file. Without `classes`, they are numbered up to the largest label."""
+    known = read_labels(read_bytes(labels), labels.name)
+    names = classes or [str(class_) for class_ in range(max(known.values()) + 1)]
+    return Truth(Index(tuple(known), len(names)), known, tuple(names))
 
 
 def score(

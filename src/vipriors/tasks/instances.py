@@ -26,6 +26,7 @@ from vipriors.tasks.findings import Findings
 from vipriors.tasks.instance_masks import annotated_masks, found_masks
 from vipriors.tasks.matching import THRESHOLDS
 from vipriors.tasks.object_score import DRAWS, score_objects
+from vipriors.tasks.protocol import Truth
 from vipriors.tasks.rle import Masks, boxes, intersections
 from vipriors.tasks.score import Score
 
@@ -99,6 +100,12 @@ def read_labels(data: bytes | Path, name: str = "labels.json") -> Labels:
 def index_of(labels: Labels) -> Index:
     """What a submission is checked against."""
     return labels.index
+
+
+def open_truth(labels: Path, classes: Sequence[str] | None = None) -> Truth:
+    """Opens a COCO ground-truth file, which names its categories: `classes` is not used."""
+    known = read_labels(labels, labels.name)
+    return Truth(known.index, known, known.index.names)
 
 
 def write(path: Path, ids: Sequence[int], predictions: Sequence[Found]) -> None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from vipriors.problems import Problem
 from vipriors.tasks.index import Index
 from vipriors.tasks.score import Score
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What predictions are held against. The types of index and labels are the task's own."""
+
+    index: Any
+    """What a submission must cover; tells no label. Its `ids` are the test images, clips or queries."""
+    labels: Any
+    classes: tuple[str, ...]
 
 
 class Task(Protocol):
@@ -27,6 +38,9 @@ class Task(Protocol):
 
     def read_labels(self, data: bytes, name: str = ...) -> Any:
         """Reads a labels file; raises `BadInput` with every problem in it."""
+
+    def open_truth(self, labels: Path, classes: Sequence[str] | None = ...) -> Truth:
+        """Opens a person's own labels, a file or folder; `classes` names them where the labels do not."""
 
     def score(self, predictions: Any, labels: Any, index: Index, class_names: Sequence[str]) -> Score:
         """Scores predictions over the whole index, whatever they leave out."""

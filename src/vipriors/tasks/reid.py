@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vipriors.data.files import write_atomic
+from vipriors.data.files import read_bytes, write_atomic
 from vipriors.problems import BadInput, Problem
 from vipriors.tasks import table
 from vipriors.tasks.accuracy import accuracy
 from vipriors.tasks.bootstrap import estimate
 from vipriors.tasks.findings import Findings, shown
+from vipriors.tasks.protocol import Truth
 from vipriors.tasks.reid_labels import Labels, queries_without_match
 from vipriors.tasks.reid_labels import read_labels as read_labels
 from vipriors.tasks.reid_matrix import QueryIndex, columns_of, distances_of, limits
@@ -122,6 +123,12 @@ def check(
         for query in (query for query, row in zip(index.queries, first_rows, strict=True) if not row):
             findings.add("queries without a row", f"no row for query {shown(query)}; expected one per query")
     return (None, findings.problems()) if findings else (Predictions(index.gallery, distances), [])
+
+
+def open_truth(labels: Path, classes: Sequence[str] | None = None) -> Truth:
+    """Opens a labels file. Persons are no classes: `classes` is not used."""
+    known = read_labels(read_bytes(labels), labels.name)
+    return Truth(index_of(known), known, ())
 
 
 def score(predictions: Predictions, labels: Labels, index: QueryIndex, class_names: Sequence[str]) -> Score:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vipriors.data.files import write_atomic
 from vipriors.problems import BadInput, Problem
 from vipriors.tasks.archive import Limits, open_archive, pack
-from vipriors.tasks.class_map import MOST_ID
+from vipriors.tasks.class_map import CITYSCAPES, MOST_ID, plain
 from vipriors.tasks.findings import Findings, shown
 from vipriors.tasks.iou import (
     confusion_of,
@@ -28,6 +28,7 @@ from vipriors.tasks.iou import (
     members_of,
 )
 from vipriors.tasks.label_map import MOST_PIXELS, Map, decode, encode, ids_in
+from vipriors.tasks.protocol import Truth
 from vipriors.tasks.score import Score
 from vipriors.tasks.segmentation_details import details_of
 from vipriors.tasks.segmentation_index import (
@@ -132,6 +133,18 @@ def check(
     if findings:
         return None, findings.problems()
     return Predictions(tuple(maps)), []
+
+
+def open_truth(labels: Path, classes: Sequence[str] | None = None) -> Truth:
+    """Opens a folder or zip of label maps.
+
+    Args:
+        labels: the maps.
+        classes: names of the ids 0, 1, … (255 is then ignored), or by default Cityscapes' label ids.
+    """
+    known = read_labels(labels, labels.name)
+    map_ = plain(classes) if classes else CITYSCAPES
+    return Truth(index_of(known, map_), known, map_.names)
 
 
 def score(predictions: Predictions, labels: Labels, index: MapIndex, class_names: Sequence[str]) -> Score:
