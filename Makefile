@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint format types contracts bench results lock clean help
+.PHONY: install demo test lint format types contracts bench tables lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## Say what can be made
@@ -23,7 +23,7 @@ demo: $(STAMP)  ## Run the main job on the embedded digits challenge and write a
 	$(BIN)/vipriors run digits baseline --rehearse --floors --seed 0 --out demo/digits --overwrite
 
 test: lint types contracts  ## Lint, types, import directions and all tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -38,6 +38,12 @@ contracts: $(STAMP)
 format: $(STAMP)  ## Format and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## Measure speed beside peers and write benchmarks/README.md
+	$(BIN)/python benchmarks/measure.py
+
+tables: $(STAMP)  ## Write the tables of results/README.md from the stored records
+	$(BIN)/python -m vipriors.bench.summary results/README.md
 
 lock: $(STAMP)  ## Refresh constraints.txt with the newest versions that work together
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --no-emit-index-url --no-emit-find-links --upgrade --extra dev pyproject.toml --output-file constraints.new

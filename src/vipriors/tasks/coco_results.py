@@ -44,11 +44,13 @@ def read_results(
         message = f"the file has {len(data):,} bytes; expected at most {limits.file_bytes:,}"
         findings.add("faults of the file", message)
         return None
-    # Counted before parsing: `[{},{},…` grows in memory far more than any honest file.
-    containers, most = data.count(b"{") + data.count(b"["), 5 * limits.entries
-    if containers > most:
-        message = f"the file has {containers:,} lists and objects; expected at most {most:,}"
-        findings.add("faults of the file", message)
+    # Counted before parsing: `[{},{},…` and many keys grow in memory far more than any honest file.
+    for what, marks, per_entry in (("lists and objects", b"{[", 5), ("quotation marks", b'"', 32)):
+        count = sum(data.count(mark) for mark in marks)
+        if count > per_entry * limits.entries:
+            message = f"the file has {count:,} {what}; expected at most {per_entry * limits.entries:,}"
+            findings.add("faults of the file", message)
+    if findings:
         return None
     parsed = parse(data, findings)
     if parsed is None:

@@ -191,8 +191,9 @@ def box_overlaps(
 
 
 def _limits(index: Index) -> Limits:
-    """On average 500 results an image of at most 131 bytes, and room for few images."""
-    return Limits(2**20 + 2**16 * len(index.ids), 1000 + 500 * len(index.ids))
+    """On average 500 results an image of at most 131 bytes, and room for few images; at most 512 MiB."""
+    images = len(index.ids)
+    return Limits(min(2**20 + 2**16 * images, 2**29), 1000 + 500 * images)
 
 
 def _boxes(entries: Sequence[Entry], part: str, findings: Findings) -> NDArray[np.float64] | None:

@@ -11,7 +11,7 @@ from vipriors.tasks.coco import MOST_PIXELS, Entry
 from vipriors.tasks.findings import Findings
 from vipriors.tasks.json_values import is_whole, numbers, said
 from vipriors.tasks.polygons import draw
-from vipriors.tasks.rle import Masks, chosen, decode, joined, text_of
+from vipriors.tasks.rle import LONGEST, Masks, chosen, decode, joined, texts_of
 
 FARTHEST = 1e6
 """Coordinates of polygons in pixels lie between this and its negative."""
@@ -77,7 +77,7 @@ def _outlines(polygons: Sequence[Any], place: str, findings: Findings) -> list[A
 def _masks_of_runs(
     entries: Sequence[tuple[int, Entry]], sizes: Sequence[Size | None], part: str, findings: Findings
 ) -> Masks:
-    texts, shapes, kept = [], [], []
+    counts, shapes, kept = [], [], []
     for (number, entry), size in zip(entries, sizes, strict=True):
         if not entry:  # no object, and reported as such
             continue
@@ -86,10 +86,11 @@ def _masks_of_runs(
         if fault or not isinstance(segmentation, dict):
             findings.add("masks of a wrong form", str(fault), at=place)
             continue
-        counts = segmentation["counts"]
-        texts.append(counts if isinstance(counts, str) else text_of(np.array(counts, dtype=np.int64)))
+        counts.append(segmentation["counts"])
         shapes.append(segmentation["size"])
         kept.append(place)
+    written = iter(texts_of([runs for runs in counts if isinstance(runs, list)]))
+    texts = [next(written) if isinstance(runs, list) else runs for runs in counts]
     heights, widths = np.array(shapes, dtype=np.int64).reshape(-1, 2).T
     masks, faults = decode(texts, heights, widths)
     for mask, fault in sorted(faults.items()):
@@ -109,14 +110,15 @@ def _fault_of_form(segmentation: object, size: Size | None) -> str | None:
     fits = is_whole(height) and is_whole(width) and 0 < height <= MOST_PIXELS and 0 < width <= MOST_PIXELS
     if not fits or height * width > MOST_PIXELS or (size and size != (height, width)):
         return f"size is [{said(height)}, {said(width)}]; {expected}"
-    if isinstance(counts, str):
-        return None
-    if not isinstance(counts, list):
+    if not isinstance(counts, str | list):
         return f"counts is {said(counts)}; expected run lengths as text or as a list"
-    if (
-        not set(map(type, counts)) <= {int}
-        or min(counts, default=0) < 0
-        or max(counts, default=0) > MOST_PIXELS
+    most = (height * width + 1) * (LONGEST if isinstance(counts, str) else 1)
+    if len(counts) > most:
+        return f"counts has the length {len(counts):,}; expected at most {most:,}"
+    if isinstance(counts, list) and not (
+        set(map(type, counts)) <= {int}
+        and min(counts, default=0) >= 0
+        and max(counts, default=0) <= MOST_PIXELS
     ):
         return f"counts is a list of {len(counts):,}, not all of them whole numbers of pixels"
     return None

@@ -24,10 +24,11 @@ from vipriors.tasks.coco_labels import read_ground_truth
 from vipriors.tasks.coco_results import Limits, read_results, write_results
 from vipriors.tasks.findings import Findings
 from vipriors.tasks.instance_masks import annotated_masks, found_masks
+from vipriors.tasks.mask_overlaps import mask_overlaps
 from vipriors.tasks.matching import THRESHOLDS
 from vipriors.tasks.object_score import DRAWS, score_objects
 from vipriors.tasks.protocol import Truth
-from vipriors.tasks.rle import Masks, boxes, intersections
+from vipriors.tasks.rle import Masks
 from vipriors.tasks.score import Score
 
 HEADLINE = "AP"
@@ -170,19 +171,12 @@ def score(
     Raises:
         BadInput: labels, predictions or names do not fit the index.
     """
-    crowds, areas, own_areas = labels.objects.crowds, labels.masks.areas, predictions.masks.areas
+    crowds, own_areas = labels.objects.crowds, predictions.masks.areas
 
     def overlaps(found: NDArray[np.int64], annotated: NDArray[np.int64]) -> NDArray[np.float64]:
-        area, other, crowd = own_areas[found], areas[annotated], crowds[annotated]
-        most = np.minimum(
-            _shared_box(predictions.masks, labels.masks, found, annotated), np.minimum(area, other)
+        return mask_overlaps(
+            predictions.masks, labels.masks, found, annotated, crowds[annotated], THRESHOLDS[0]
         )
-        possible = np.flatnonzero(most >= THRESHOLDS[0] * np.where(crowd, area, area + other - most))
-        shared = np.zeros(len(found), dtype=np.int64)
-        shared[possible] = intersections(
-            predictions.masks, labels.masks, found[possible], annotated[possible]
-        )
-        return shared / np.maximum(np.where(crowd, area, area + other - shared), 1)
 
     return score_objects(
         "instances",
@@ -202,17 +196,6 @@ def _sizes(index: Index, images: NDArray[np.int64]) -> list[tuple[int, int] | No
 
 
 def _limits(index: Index) -> Limits:
-    """On average 500 results an image of at most 1 KiB, and room for few images; at most 1 GiB."""
+    """On average 500 results an image of at most 1 KiB, and room for few images; at most 512 MiB."""
     images = len(index.ids)
-    return Limits(min(2**20 + 2**19 * images, 2**30), 1000 + 500 * images)
-
-
-def _shared_box(a: Masks, b: Masks, of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pixels that the boxes around the masks of each pair share, `(P,)`."""
-    around = []
-    for masks, of_pairs in ((a, of_a), (b, of_b)):
-        which, places = np.unique(of_pairs, return_inverse=True)
-        around.append(boxes(masks, which)[:, places])
-    low, high = np.maximum(*around)[:2], np.minimum(*around)[2:]
-    shared: NDArray[np.int64] = np.maximum(high - low, 0).prod(axis=0)
-    return shared
+    return Limits(min(2**20 + 2**19 * images, 2**29), 1000 + 500 * images)

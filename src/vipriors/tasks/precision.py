@@ -136,7 +136,8 @@ def numbers(curves: Curves, weights: NDArray[np.int64]) -> Numbers:
     """The twelve numbers when image n counts `weights[n]` times.
 
     Copies of an image tie with each other. The last copy of a hit has the best precision of them, which
-    counts for the recalls that the others reach too, so one point for all of them is exact.
+    counts for the recalls that the others reach too, so one point for all of them is exact (up to the order
+    of results that tie within one image).
     """
     weight, table = weights.astype(np.float64), (len(AREAS), len(THRESHOLDS), curves.classes)
     cells = np.bincount(curves.object_cells, weight[curves.object_images], len(AREAS) * curves.classes)
@@ -212,13 +213,13 @@ def _average_precisions(
     precision = right / np.maximum(counted, 1)
     # The largest of this and all later precisions of the category; subtracting the category keeps them apart.
     best = np.maximum.accumulate((precision - row.classes)[::-1])[::-1] + row.classes
-    reached = _recalls_up_to(right / np.maximum(objects, 1)[row.classes])
+    reached = recalls_up_to(right / np.maximum(objects, 1)[row.classes])
     before = np.append(0, reached[:-1])
     before[row.first_hits] = 0
     return np.bincount(row.classes, best * (reached - before), len(objects)) / len(_RECALLS)
 
 
-def _recalls_up_to(recall: NDArray[np.float64]) -> NDArray[np.int64]:
+def recalls_up_to(recall: NDArray[np.float64]) -> NDArray[np.int64]:
     """How many of the 101 recalls are at most `recall`; as `searchsorted` to the right, but faster."""
     guess = (recall * 100).astype(np.int64)
     guess += _BOUNDS[guess + 1] <= recall

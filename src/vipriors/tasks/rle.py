@@ -1,4 +1,4 @@
-"""Masks as runs: COCO's run-length encoding, and areas and intersections without ever drawing a mask.
+"""Masks as runs: COCO's run-length encoding, read and written for many masks at once.
 
 A mask's pixels are numbered column by column, from the top left. `counts` are the lengths of the runs of
 background, foreground, background … from pixel 0; the first may be 0. As text, every count (from the fourth
@@ -10,8 +10,9 @@ Source: the mask format at cocodataset.org/#format-results.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 _CHUNK = 2**18
 """Characters or runs worked on at a time, to bound memory and stay near the processor."""
 
-_LONGEST = 7  # characters for a count below 2**31
+LONGEST = 7
+"""Characters for a count below 2**31."""
 
 
 @dataclass(frozen=True)
@@ -67,36 +69,28 @@ def joined(parts: Sequence[Masks]) -> Masks:
 
 def chosen(masks: Masks, which: NDArray[np.int64]) -> Masks:
     """Some of the masks, or all in another order: those at `which` `(P,)`."""
-    runs, _ = _runs(masks, which)
+    runs, _ = runs_of(masks, which)
     offsets = np.cumsum(np.append(0, np.diff(masks.offsets)[which]))
     return Masks(masks.starts[runs], masks.ends[runs], offsets, masks.areas[which], masks.heights[which])
 
 
 def encode(masks: ArrayLike) -> list[str]:
     """The counts of masks `(M, H, W)` as text; pixels other than 0 are foreground."""
-    texts = []
+    counts = []
     for mask in np.asarray(masks, dtype=bool):
         flat = mask.ravel(order="F")
         changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        counts = np.diff(np.concatenate([[0], changes, [flat.size]]))
-        texts.append(text_of(np.append([0], counts) if flat[0] else counts))
+        runs = np.diff(np.concatenate([[0], changes, [flat.size]]))
+        counts.append(np.append([0], runs) if flat[0] else runs)
+    return texts_of(counts)
+
+
+def texts_of(counts: Sequence[Sequence[int] | NDArray[np.int64]]) -> list[str]:
+    """The text form of the counts of M masks, each count below 2**31."""
+    texts: list[str] = []
+    for start, end in chunks(np.array([len(runs) for runs in counts], dtype=np.int64)):
+        texts += _texts_of(counts[start:end])
     return texts
-
-
-def text_of(counts: NDArray[np.int64]) -> str:
-    """The text form of the counts `(n,)` of one mask, each below 2**31."""
-    values = counts.astype(np.int64)
-    values[3:] -= counts[1:-2]
-    characters = np.zeros((len(values), _LONGEST), dtype=np.uint8)
-    open_ = np.ones(len(values), dtype=bool)
-    used = np.zeros(characters.shape, dtype=bool)
-    for place in range(_LONGEST):
-        used[:, place] = open_
-        low, values = values & 31, values >> 5
-        more = values != np.where(low & 16, -1, 0)
-        characters[:, place] = 48 + low + 32 * more
-        open_ = open_ & more
-    return characters[used].tobytes().decode("ascii")
 
 
 def decode(texts: Sequence[str], heights: ArrayLike, widths: ArrayLike) -> tuple[Masks, dict[int, str]]:
@@ -113,79 +107,49 @@ def decode(texts: Sequence[str], heights: ArrayLike, widths: ArrayLike) -> tuple
     heights, widths = np.asarray(heights, dtype=np.int64), np.asarray(widths, dtype=np.int64)
     parts: list[Masks] = []
     faults: dict[int, str] = {}
-    bounds = np.cumsum([0, *map(len, texts)])
-    start = 0
-    while start < len(texts):
-        end = max(start + 1, int(np.searchsorted(bounds, bounds[start] + _CHUNK, side="right")) - 1)
+    for start, end in chunks(np.array([len(text) for text in texts], dtype=np.int64)):
         part, found = _decode(texts[start:end], heights[start:end], (heights * widths)[start:end])
         parts.append(part)
         faults |= {start + place: fault for place, fault in found.items()}
-        start = end
     return joined(parts), faults
 
 
-def intersections(a: Masks, b: Masks, of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pixels that mask `of_a[p]` of `a` and mask `of_b[p]` of `b` share, `(P,)`."""
-    shared = np.zeros(len(of_a), dtype=np.int64)
-    bounds = np.cumsum(np.append(0, np.diff(a.offsets)[of_a]))
+def chunks(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Starts and ends of chunks of things of these sizes that are together about `_CHUNK`, or one thing."""
+    bounds = np.cumsum(np.append(0, sizes))
     start = 0
-    while start < len(of_a):
+    while start < len(sizes):
         end = max(start + 1, int(np.searchsorted(bounds, bounds[start] + _CHUNK, side="right")) - 1)
-        shared[start:end] = _intersections(a, b, of_a[start:end], of_b[start:end])
+        yield start, end
         start = end
-    return shared
 
 
-def boxes(masks: Masks, which: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Left, top, right, bottom `(4, P)` of the masks at `which` `(P,)`, the last two exclusive."""
-    runs, owners = _runs(masks, which)
-    height = masks.heights[which]
-    starts, lasts = masks.starts[runs], masks.ends[runs] - 1
-    # Dividing arrays of integers is slow; half a pixel is far more than what this rounds off.
-    left, right = (((places + 0.5) * (1 / height)[owners]).astype(np.int64) for places in (starts, lasts))
-    height = height[owners]
-    inside = left == right  # a run over several columns touches both the top and the bottom
-    top, bottom = (starts - left * height) * inside, np.where(inside, lasts - right * height, height - 1)
-    found = np.zeros((4, len(which)), dtype=np.int64)
-    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-    if len(firsts):
-        for row, sides, extreme in zip(
-            found,
-            (left, top, right + 1, bottom + 1),
-            (np.minimum, np.minimum, np.maximum, np.maximum),
-            strict=True,
-        ):
-            row[owners[firsts]] = extreme.reduceat(sides, firsts)
-    return found
+def _texts_of(counts: Sequence[Sequence[int] | NDArray[np.int64]]) -> list[str]:
+    flat = np.concatenate([np.asarray(runs, dtype=np.int64) for runs in counts])
+    sizes = np.array([len(runs) for runs in counts], dtype=np.int64)
+    bounds = np.cumsum(np.append(0, sizes))
+    later = np.flatnonzero(np.arange(len(flat)) - np.repeat(bounds[:-1], sizes) >= 3)
+    values = flat.copy()
+    values[later] -= flat[later - 2]
+    characters = np.zeros((len(values), LONGEST), dtype=np.uint8)
+    used = np.zeros(characters.shape, dtype=bool)
+    more = np.ones(len(values), dtype=bool)
+    for place in range(LONGEST):
+        used[:, place] = more
+        low, values = values & 31, values >> 5
+        following = values != np.where(low & 16, -1, 0)
+        characters[:, place] = 48 + low + 32 * following
+        more = more & following
+    text = characters[used].tobytes().decode("ascii")
+    ends = np.append(0, np.cumsum(used.sum(axis=1)))[bounds].tolist()
+    return [text[start:end] for start, end in pairwise(ends)]
 
 
-def _runs(masks: Masks, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def runs_of(masks: Masks, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The runs of the chosen masks, one mask after the other, and which of the chosen each belongs to."""
     sizes = np.diff(masks.offsets)[which]
     owners = np.repeat(np.arange(len(which)), sizes)
     return np.arange(len(owners)) + (masks.offsets[which] - np.cumsum(sizes) + sizes)[owners], owners
-
-
-def _intersections(a: Masks, b: Masks, of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """By counting, for each run of a's mask, the pixels of b's mask before its end and before its start."""
-    which, slots = np.unique(of_b, return_inverse=True)
-    runs, owners = _runs(b, which)
-    shift = np.int64(2**32)
-    # Starts and ends of b's runs take turns, and masks lie apart: one sorted list to search.
-    edges = np.stack([b.starts[runs], b.ends[runs]], axis=1) + (owners * shift)[:, np.newaxis]
-    covered = np.append(0, np.cumsum(edges[:, 1] - edges[:, 0]))
-    edges = np.append(edges.ravel(), len(which) * shift)
-
-    def pixels_before(places: NDArray[np.int64]) -> NDArray[np.int64]:
-        passed = np.searchsorted(edges, places, side="right")
-        inside = passed % 2 * (places - edges[passed - 1])
-        before: NDArray[np.int64] = covered[passed // 2] + inside
-        return before
-
-    runs, owners = _runs(a, of_a)
-    own = slots[owners] * shift
-    counts = pixels_before(a.ends[runs] + own) - pixels_before(a.starts[runs] + own)
-    return np.bincount(owners, counts, len(of_a)).astype(np.int64)
 
 
 def _decode(
@@ -216,8 +180,8 @@ def _decode(
     ends = np.flatnonzero(is_last) + 1
     firsts = np.append(0, ends)[: len(ends)]
     lengths = ends - firsts
-    note(owner(firsts[lengths > _LONGEST]), "has a number that is too long")
-    values, lengths = (groups[firsts] & 31).astype(np.int64), np.minimum(lengths, _LONGEST)
+    note(owner(firsts[lengths > LONGEST]), "has a number that is too long")
+    values, lengths = (groups[firsts] & 31).astype(np.int64), np.minimum(lengths, LONGEST)
     for group in range(1, lengths.max(initial=0)):
         longer = np.flatnonzero(lengths > group)
         values[longer] += (groups[firsts[longer] + group] & 31).astype(np.int64) << 5 * group

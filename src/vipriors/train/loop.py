@@ -175,7 +175,7 @@ def train(
         resume: Go on from the checkpoint in `folder` if there is one.
         monitor: Called at every log line with the network that predicts, in evaluation mode; what it
             returns is logged. Must not draw from torch's global random numbers.
-        progress: Told of every step.
+        progress: Told at every log line.
         log_every: Steps between log lines; about a hundred lines in all by default.
         checkpoint_seconds: Time between checkpoints.
 

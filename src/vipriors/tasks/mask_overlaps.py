@@ -1,0 +1,99 @@
+"""Overlaps of masks from their runs, without ever drawing a mask."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipriors.tasks.rle import Masks, chunks, runs_of
+
+
+def mask_overlaps(
+    found: Masks,
+    annotated: Masks,
+    of_found: NDArray[np.int64],
+    of_annotated: NDArray[np.int64],
+    crowds: NDArray[np.bool_],
+    lowest: float,
+) -> NDArray[np.float64]:
+    """Intersections over unions of P pairs of masks, or over the found mask where the other is a crowd.
+
+    Args:
+        found: the one kind of masks.
+        annotated: the other.
+        of_found: `(P,)` places of the pairs' masks in `found`.
+        of_annotated: `(P,)` places in `annotated`.
+        crowds: `(P,)`, whether the annotated mask is a crowd.
+        lowest: overlaps that cannot reach this are not computed, and given as 0.
+    """
+    area, other = found.areas[of_found], annotated.areas[of_annotated]
+    most = np.minimum(_shared_box(found, annotated, of_found, of_annotated), np.minimum(area, other))
+    possible = np.flatnonzero(most >= lowest * np.where(crowds, area, area + other - most))
+    shared = np.zeros(len(of_found), dtype=np.int64)
+    shared[possible] = intersections(found, annotated, of_found[possible], of_annotated[possible])
+    overlaps: NDArray[np.float64] = shared / np.maximum(np.where(crowds, area, area + other - shared), 1)
+    return overlaps
+
+
+def intersections(a: Masks, b: Masks, of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pixels that mask `of_a[p]` of `a` and mask `of_b[p]` of `b` share, `(P,)`."""
+    shared = np.zeros(len(of_a), dtype=np.int64)
+    for start, end in chunks(np.diff(a.offsets)[of_a]):
+        shared[start:end] = _intersections(a, b, of_a[start:end], of_b[start:end])
+    return shared
+
+
+def boxes(masks: Masks, which: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Left, top, right, bottom `(4, P)` of the masks at `which` `(P,)`, the last two exclusive."""
+    runs, owners = runs_of(masks, which)
+    height = masks.heights[which]
+    starts, lasts = masks.starts[runs], masks.ends[runs] - 1
+    # Dividing arrays of integers is slow; half a pixel is far more than what this rounds off.
+    left, right = (((places + 0.5) * (1 / height)[owners]).astype(np.int64) for places in (starts, lasts))
+    height = height[owners]
+    inside = left == right  # a run over several columns touches both the top and the bottom
+    top, bottom = (starts - left * height) * inside, np.where(inside, lasts - right * height, height - 1)
+    found = np.zeros((4, len(which)), dtype=np.int64)
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    if len(firsts):
+        for row, sides, extreme in zip(
+            found,
+            (left, top, right + 1, bottom + 1),
+            (np.minimum, np.minimum, np.maximum, np.maximum),
+            strict=True,
+        ):
+            row[owners[firsts]] = extreme.reduceat(sides, firsts)
+    return found
+
+
+def _shared_box(a: Masks, b: Masks, of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pixels that the boxes around the masks of each pair share, `(P,)`."""
+    around = []
+    for masks, of_pairs in ((a, of_a), (b, of_b)):
+        which, places = np.unique(of_pairs, return_inverse=True)
+        around.append(boxes(masks, which)[:, places])
+    low, high = np.maximum(*around)[:2], np.minimum(*around)[2:]
+    shared: NDArray[np.int64] = np.maximum(high - low, 0).prod(axis=0)
+    return shared
+
+
+def _intersections(a: Masks, b: Masks, of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """By counting, for each run of a's mask, the pixels of b's mask before its end and before its start."""
+    which, slots = np.unique(of_b, return_inverse=True)
+    runs, owners = runs_of(b, which)
+    shift = np.int64(2**32)
+    # Starts and ends of b's runs take turns, and masks lie apart: one sorted list to search.
+    edges = np.stack([b.starts[runs], b.ends[runs]], axis=1) + (owners * shift)[:, np.newaxis]
+    covered = np.append(0, np.cumsum(edges[:, 1] - edges[:, 0]))
+    edges = np.append(edges.ravel(), len(which) * shift)
+
+    def pixels_before(places: NDArray[np.int64]) -> NDArray[np.int64]:
+        passed = np.searchsorted(edges, places, side="right")
+        inside = passed % 2 * (places - edges[passed - 1])
+        before: NDArray[np.int64] = covered[passed // 2] + inside
+        return before
+
+    runs, owners = runs_of(a, of_a)
+    own = slots[owners] * shift
+    counts = pixels_before(a.ends[runs] + own) - pixels_before(a.starts[runs] + own)
+    return np.bincount(owners, counts, len(of_a)).astype(np.int64)
