@@ -6,7 +6,8 @@ import yaml
 
 from vipriors import challenges
 from vipriors.challenges import hidden
-from vipriors.challenges.schema import read_challenge
+from vipriors.challenges.schema import Challenge, read_challenge
+from vipriors.data.lists import ListRule
 from vipriors.methods import listings
 from vipriors.problems import BadInput
 
@@ -121,3 +122,70 @@ def test_a_task_needs_labels(tmp_path: Path) -> None:
     labels.write_text("Image IDs,Labels\na.png,0\nb.png,2\n")
     truth = hidden.find_hidden_test("classification", labels).truth
     assert (truth.index.ids, truth.index.classes) == (("a.png", "b.png"), 3)
+
+
+def test_a_list_stands_alone(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"subset: .*a list leaves nothing to say for images_per_class, seed"):
+        read_challenge(write(tmp_path, subset={"list": "imagenet50", "images_per_class": 5, "seed": 1}))
+    with pytest.raises(BadInput, match=r"subset\.list: no published list is called 'imagenet51'"):
+        read_challenge(write(tmp_path, subset={"list": "imagenet51"}))
+    challenge = read_challenge(write(tmp_path, subset={"list": "imagenet50"}))
+    # A recipe states every field, those that were not given too.
+    assert Challenge.model_validate_json(challenge.model_dump_json()) == challenge
+
+
+def test_imagenet_needs_a_list(tmp_path: Path) -> None:
+    challenge = read_challenge(write(tmp_path, source={"kind": "imagenet", "path": "."}))
+    with pytest.raises(BadInput, match="challenge mine, subset: kind imagenet needs a `list` of its images"):
+        challenge.open()
+
+
+def test_a_list_lies_beside_the_challenge_file(tmp_path: Path) -> None:
+    """A list-cut challenge through all the tools: preparing, parts of it, and its hidden labels."""
+    from vipriors.runs.prepared import default_folder, find_data, prepare_challenge
+
+    source = read_challenge(challenges.find("digits")).open()
+    keys = {label: [s.key for s in source.samples if s.label == label][:7] for label in range(10)}
+    splits = ["val", "train", "train", "val", "train", "test", "test"]
+    rows = [f"{split},{keys[c][k]}" for k, split in enumerate(splits) for c in range(10)]
+    (tmp_path / "my.csv").write_text("\n".join(["split,source", *rows]) + "\n")
+    file = write(tmp_path, subset={"list": "my.csv"})
+    challenge = read_challenge(file)
+    assert challenge.subset.list == str(tmp_path / "my.csv")
+
+    whole = challenge.rule()
+    prepared = prepare_challenge(challenge, whole, tmp_path / "data")
+    assert prepared.dataset.counts == {"train": 30, "val": 20, "test": 20}
+    assert hidden.find_hidden_test(str(file)).truth == (
+        hidden.find_hidden_test(str(file), tmp_path / "data/labels/test.csv").truth
+    )
+    rules = [challenge.rule(n, seed) for n in (3, 4) for seed in (0, 1)]
+    assert len({default_folder(challenge, rule) for rule in [*rules, whole]}) == 5
+    for rule in rules:
+        alone = find_data(challenge, rule, data=tmp_path / default_folder(challenge, rule).name)
+        inside = find_data(challenge, rule, data=tmp_path / "data")
+        assert alone.rows == inside.rows
+        assert (alone.images_per_class, alone.subset_seed) == (rule.images_per_class, rule.seed)
+        counts = {split: len(alone.select(split)) for split in ("train", "val", "test")}
+        assert counts == {"train": 10 * (rule.images_per_class or 0) - 10, "val": 10, "test": 20}
+    four, three = tmp_path / default_folder(challenge, rules[3]).name, rules[1]
+    rows_of_three = find_data(challenge, three, data=tmp_path / "data").rows
+    assert find_data(challenge, three, data=four).rows == rows_of_three
+
+    place = f"{four / 'dataset.json'}: "
+    assert isinstance(whole, ListRule)
+    (tmp_path / "my.csv").write_text("\n".join(["split,source", *rows[1:]]) + "\n")
+    for rule, message in [
+        (whole, "holds 4 images a class; expected the whole list"),
+        (ListRule(whole.rows, 5, 1), "holds 4 images a class; expected 5"),
+        (ListRule(whole.rows, 4, 2), "holds a subset with seed 1; expected 2"),
+        (challenge.rule(4, 1), f"holds a subset that is not cut by the list {tmp_path / 'my.csv'}"),
+    ]:
+        with pytest.raises(BadInput) as caught:
+            find_data(challenge, rule, data=four)
+        assert str(caught.value) == place + message
+    by_number = read_challenge(write(tmp_path))
+    with pytest.raises(BadInput, match="holds a subset cut by a list; expected one drawn by number"):
+        find_data(by_number, by_number.rule(), data=four)
+    with pytest.raises(BadInput, match="seed: found 3 for the whole list, of which nothing is drawn"):
+        challenge.rule(seed=3)

@@ -12,12 +12,13 @@ from PIL import Image
 
 from vipriors.data import files
 from vipriors.data.images import read_image, resize
+from vipriors.data.lists import Listed, ListRule
 from vipriors.data.loader import load_split
 from vipriors.data.manifest import manifest_hash
 from vipriors.data.prepare import prepare
 from vipriors.data.prepared import read_prepared
 from vipriors.data.sources import ArrayPart, ArraySource, open_source
-from vipriors.data.subset import Listed, SubsetRule, cut
+from vipriors.data.subset import SubsetRule, cut
 from vipriors.data.verify import verify
 from vipriors.problems import BadInput
 
@@ -132,15 +133,21 @@ def test_the_same_cut_is_the_same_to_the_byte(tmp_path):
 
 
 def test_prepare_by_list(photos, tmp_path):
-    rows = [
+    rows = (
         Listed("train", "ant/3.JPG"),
         Listed("train", "bee/3.JPG"),
         Listed("test", "bee/1.JPG", "img_7.JPG"),
-    ]
-    prepared = make(open_source("folder", photos), tmp_path / "out", rows)
+    )
+    prepared = make(open_source("folder", photos), tmp_path / "out", ListRule(rows))
     assert [row.id for row in prepared.rows] == ["ant_0.jpg", "bee_0.jpg", "img_7.JPG"]
-    assert prepared.dataset.rule["listed"] == 3
-    clash = [Listed("train", "ant/3.JPG", "x"), Listed("val", "ant/4.JPG", "X.jpg")]
+    content = [["train", "ant/3.JPG", None], ["train", "bee/3.JPG", None], ["test", "bee/1.JPG", "img_7.JPG"]]
+    assert prepared.dataset.rule == {
+        "listed": 3,
+        "list_sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        "images_per_class": None,
+        "seed": 0,
+    }
+    clash = ListRule((Listed("train", "ant/3.JPG", "x"), Listed("val", "ant/4.JPG", "X.jpg")))
     assert problems(make, open_source("folder", photos), tmp_path / "clash", clash) == [
         "id X.jpg: is not unique; give every row an id or none",
         "id x.jpg: is not unique; give every row an id or none",

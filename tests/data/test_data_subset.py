@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import re
 from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from vipriors.data.manifest import Row, manifest_bytes, manifest_hash, read_manifest, write_manifest
 from vipriors.data.sources import ArrayPart, ArraySource
-from vipriors.data.subset import Listed, SubsetRule, cut, cut_by_list, read_list, validation_places
+from vipriors.data.subset import SubsetRule, cut, validation_places
 from vipriors.problems import BadInput
 
 
@@ -162,51 +161,6 @@ def test_rules_out_of_range():
 def test_ids_are_file_names(classes, ids):
     picks = cut(source(2, classes=classes), SubsetRule(1, 0, 0, 1))
     assert [p.id for p in picks] == [*ids, "img_0", "img_1"]
-
-
-def test_cut_by_list():
-    rows = [
-        Listed("test", "pool#5"), Listed("val", "pool#0"), Listed("train", "pool#3"),
-        Listed("test", "pool#1", "given"), Listed("train", "pool#4", "img_9.JPEG"),
-    ]  # fmt: skip
-    picks = cut_by_list(source(), rows)
-    assert [(p.id, p.split, p.sample.key) for p in picks if p.split != "test"] == [
-        ("ant_1", "train", "pool#3"), ("img_9.JPEG", "train", "pool#4"), ("ant_0", "val", "pool#0")
-    ]  # fmt: skip
-    tests = {p.sample.key: p.id for p in picks if p.split == "test"}
-    assert tests["pool#1"] == "given" and re.fullmatch(r"img_[01]", tests["pool#5"])
-
-
-def test_faults_of_a_list_are_all_listed():
-    rows = [
-        Listed("train", "pool#0", "x"), Listed("dev", "pool#99"), Listed("val", "pool#0"),
-        Listed("test", "pool#1", "../x"), Listed("test", "pool#2", "X"),
-    ]  # fmt: skip
-    assert problems(cut_by_list, source(), rows, place="list.csv") == [
-        "list.csv, row 3: split 'dev' is unknown; expected train, val or test",
-        "list.csv, row 3: source 'pool#99' is not in src",
-        "list.csv, row 4: source 'pool#0' is a duplicate of row 2",
-        "list.csv, row 5: id '../x' is no plain file name (letters, digits, _ . -)",
-        "list.csv, row 6: id 'x' is a duplicate of row 2",
-    ]
-
-
-def test_read_list(tmp_path):
-    file = tmp_path / "list.csv"
-    file.write_bytes(b'\xef\xbb\xbfsplit,source,id\r\ntrain,"a,1.png",\r\ntest,b.png,img_3\r\n')
-    assert read_list(file) == [Listed("train", "a,1.png"), Listed("test", "b.png", "img_3")]
-    file.write_text("split,source\ntrain\ntest,a,b\n")
-    assert problems(read_list, file) == [
-        f"{file}, row 2: found 1 values; expected 2",
-        f"{file}, row 3: found 3 values; expected 2",
-    ]
-    file.write_text("source,split\n")
-    assert "expected split,source or split,source,id" in problems(read_list, file)[0]
-    file.write_text("")
-    assert "row 1: header is ''" in problems(read_list, file)[0]
-    file.write_bytes(b"split,source\ntrain,\xff\n")
-    assert "is not a CSV file in UTF-8" in problems(read_list, file)[0]
-    assert "No such file" in problems(read_list, tmp_path / "no.csv")[0]
 
 
 # manifest

@@ -71,13 +71,13 @@ def find_hidden_test(
     task = tasks.load(challenge.task)
     if labels is None:
         return HiddenTest(task, _truth_of(challenge, source))
-    if classes is None and challenge.source.world:
-        classes = challenge.open().classes
+    if classes is None and (challenge.source.world or challenge.source.kind == "imagenet"):
+        classes = challenge.open(images=False).classes
     return HiddenTest(task, task.open_truth(labels, classes or challenge.source.classes))
 
 
 def _truth_of(challenge: Challenge, source: Path | None) -> Truth:
-    opened = challenge.open(source)
+    opened = challenge.open(source, images=False)
     labels = {
         file_name(pick, opened.content(pick.sample)[0]): pick.sample.label
         for pick in cut(opened, challenge.rule())

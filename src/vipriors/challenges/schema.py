@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vipriors.data.sources import ArraySource, Source, detect_kind, open_source
-from vipriors.data.subset import SubsetRule
+from vipriors.challenges import published
+from vipriors.data.lists import ListRule, read_list
+from vipriors.data.sources import ArraySource, Source, detect_kind, open_imagenet, open_source
+from vipriors.data.subset import Rule, SubsetRule
 from vipriors.problems import BadInput, Problem
 
 
@@ -26,8 +28,8 @@ class SourceSection(_Section):
     """Where the labelled images come from."""
 
     world: str | None = Field(None, description="An embedded generator, such as `digits`.")
-    kind: Literal["auto", "folder", "idx", "cifar-binary", "cifar-python", "numpy"] = Field(
-        "auto", description="Layout of the files; `auto` looks."
+    kind: Literal["auto", "folder", "idx", "cifar-binary", "cifar-python", "numpy", "imagenet"] = Field(
+        "auto", description="Layout of the files; `auto` looks. `imagenet` needs a `subset.list`."
     )
     path: Path | None = Field(None, description="Where they are, relative to the challenge file.")
     classes: tuple[str, ...] | None = Field(
@@ -37,13 +39,26 @@ class SourceSection(_Section):
 
 
 class SubsetSection(_Section):
-    """Which images may be learned from, and which are the test."""
+    """Which images may be learned from, and which are the test: drawn by number, or listed."""
 
+    list: str | None = Field(
+        None,
+        description="Instead of all the rest: a published list, or a CSV file (`split,source` and perhaps "
+        "`id`), relative to the challenge file.",
+    )
     images_per_class: int | None = Field(None, ge=2, description="Training and validation images a class.")
     seed: int = 0
     validation: float = Field(0.4, gt=0, lt=1, description="Share of them that is validation.")
     test_per_class: int | None = Field(None, ge=1, description="Test images a class; all by default.")
     test_seed: int = 0
+
+    @model_validator(mode="after")
+    def _list_stands_alone(self) -> Self:
+        fields = type(self).model_fields.items()
+        others = [name for name, field in fields if name != "list" and getattr(self, name) != field.default]
+        if self.list is not None and others:
+            raise ValueError(f"a list leaves nothing to say for {', '.join(others)}")
+        return self
 
 
 class InputSection(_Section):
@@ -81,9 +96,22 @@ class Challenge(_Section):
         "The test images may not be labelled by hand.",
     )
 
-    def rule(self, images_per_class: int | None = None, seed: int | None = None) -> SubsetRule:
-        """The rule that cuts the subset, with another size or seed if given."""
+    def rule(self, images_per_class: int | None = None, seed: int | None = None) -> Rule:
+        """What cuts the subset, with another size or seed if given.
+
+        Of a list, a size takes that many of each class, training and validation images together in the
+        list's proportion: the first of the list with seed 0, a draw from it with any other.
+
+        Raises:
+            BadInput: The list cannot be read, or size and seed make no subset.
+        """
         subset = self.subset
+        if subset.list is not None:
+            if subset.list in published.NAMES:
+                rows = published.read_published(subset.list)
+            else:
+                rows = tuple(read_list(Path(subset.list)))
+            return ListRule(rows, images_per_class, seed or 0, name=subset.list)
         return SubsetRule(
             images_per_class=subset.images_per_class if images_per_class is None else images_per_class,
             seed=subset.seed if seed is None else seed,
@@ -92,8 +120,12 @@ class Challenge(_Section):
             test_seed=subset.test_seed,
         )
 
-    def open(self, path: Path | None = None) -> Source:
+    def open(self, path: Path | None = None, *, images: bool = True) -> Source:
         """The source: the embedded world, or the files at `path` (the challenge file's by default).
+
+        Args:
+            path: The user's copy.
+            images: False where labels are enough: those of ImageNet are listed, so that no copy is needed.
 
         Raises:
             BadInput: The files are missing or damaged, or no path is known.
@@ -103,6 +135,8 @@ class Challenge(_Section):
 
             return load_source(self.source.world)
         path = path or self.source.path
+        if self.source.kind == "imagenet" and not images:
+            return self._open_imagenet(None)
         if path is None:
             how = f" {self.source.about}" if self.source.about else ""
             raise BadInput.single(
@@ -110,7 +144,7 @@ class Challenge(_Section):
                 f"needs your copy of its images: give its folder with --source.{how}",
             )
         kind = detect_kind(path) if self.source.kind == "auto" else self.source.kind
-        source = open_source(kind, path)
+        source = self._open_imagenet(path) if kind == "imagenet" else open_source(kind, path)
         if self.source.classes is None:
             return source
         if not isinstance(source, ArraySource) or len(source.classes) != len(self.source.classes):
@@ -119,6 +153,14 @@ class Challenge(_Section):
                 f"challenge {self.name}, source.classes", f"names {len(self.source.classes)} classes; {found}"
             )
         return dataclasses.replace(source, classes=self.source.classes)
+
+    def _open_imagenet(self, path: Path | None) -> Source:
+        rule = self.rule()
+        if not isinstance(rule, ListRule):
+            raise BadInput.single(
+                f"challenge {self.name}, subset", "kind imagenet needs a `list` of its images"
+            )
+        return open_imagenet(path, (row.source for row in rule.rows), published.imagenet_wnids())
 
 
 def read_challenge(file: Path) -> Challenge:
@@ -144,6 +186,12 @@ def read_challenge(file: Path) -> Challenge:
         absolute = (file.parent / challenge.source.path).resolve()
         source = challenge.source.model_copy(update={"path": absolute})
         challenge = challenge.model_copy(update={"source": source})
+    if (name := challenge.subset.list) is not None and name not in published.NAMES:
+        if not name.endswith(".csv"):
+            expected = f"expected {', '.join(published.NAMES)} or the path of a .csv file"
+            raise BadInput.single(f"{file}, subset.list", f"no published list is called {name!r}; {expected}")
+        subset = challenge.subset.model_copy(update={"list": str((file.parent / name).resolve())})
+        challenge = challenge.model_copy(update={"subset": subset})
     return challenge
 
 

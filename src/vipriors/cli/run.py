@@ -61,7 +61,8 @@ def run_(arguments: argparse.Namespace) -> int:
         rehearse=arguments.rehearse,
         challenge_file=arguments.challenge,
     )
-    name = f"{challenge.name}-{plan.method}-{plan.preset}-n{rule.images_per_class}-s{rule.seed}-{plan.seed}"
+    size = "all" if rule.images_per_class is None else f"n{rule.images_per_class}"
+    name = f"{challenge.name}-{plan.method}-{plan.preset}-{size}-s{rule.seed}-{plan.seed}"
     out = arguments.out or Path("runs") / name
     if arguments.overwrite and (out / "recipe.json").is_file():
         shutil.rmtree(out)

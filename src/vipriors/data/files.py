@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,24 @@ Result = TypeVar("Result")
 
 BLOCK = 4096
 """Bytes that the smallest file takes on common file systems."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file that lies inside a larger one, such as a member of a tar."""
+
+    path: Path
+    """The larger file."""
+    offset: int
+    """Bytes before it there."""
+    size: int
+    """Bytes that it has."""
+
+    def read_bytes(self) -> bytes:
+        """Its content."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from vipriors.data.files import FilePart
 from vipriors.problems import BadInput
 
 Pixels = npt.NDArray[np.uint8]
@@ -66,7 +67,7 @@ _UPRIGHT = {
 
 
 def read_image(
-    source: Path | bytes,
+    source: Path | FilePart | bytes,
     *,
     channels: int | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -89,6 +90,8 @@ def read_image(
     """
     place = name or (str(source) if isinstance(source, Path) else "image")
     try:
+        if isinstance(source, FilePart):
+            source = source.read_bytes()
         with source.open("rb") if isinstance(source, Path) else BytesIO(source) as stream:
             head = stream.read(16)
             stream.seek(0)

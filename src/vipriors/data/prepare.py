@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vipriors.data import files
-from vipriors.data.files import Progress, map_all, os_errors, temporary_name, write_atomic
+from vipriors.data.files import FilePart, Progress, map_all, os_errors, temporary_name, write_atomic
 from vipriors.data.images import read_image
+from vipriors.data.lists import ListRule
 from vipriors.data.manifest import Row, csv_bytes, manifest_hash, write_manifest
 from vipriors.data.prepared import (
     DATASET,
@@ -26,13 +27,13 @@ from vipriors.data.prepared import (
     Prepared,
 )
 from vipriors.data.sources.base import Source
-from vipriors.data.subset import SPLITS, Listed, Pick, SubsetRule, cut, cut_by_list
+from vipriors.data.subset import SPLITS, Pick, Rule, cut
 from vipriors.problems import BadInput, Problem
 
 
 def prepare(
     source: Source,
-    rule: SubsetRule | Sequence[Listed],
+    rule: Rule,
     out: Path,
     *,
     challenge: str,
@@ -62,18 +63,13 @@ def prepare(
         BadInput: with every image that cannot be used, or why `out` cannot be.
     """
     _check_apart(source, out)
-    if isinstance(rule, SubsetRule):
-        picks = cut(source, rule, test_key=test_key)
-        how: dict[str, Any] = dataclasses.asdict(rule)
-    else:
-        picks = cut_by_list(source, rule, test_key=test_key)
-        how = {"listed": len(rule), "list_sha256": _digest([dataclasses.astuple(row) for row in rule])}
+    picks = cut(source, rule, test_key=test_key)
     placed = [(pick.id, pick.split, pick.sample.label, pick.sample.key) for pick in picks]
     identity: dict[str, Any] = {
         "challenge": challenge,
         "classes": list(source.classes),
         "channels": channels,
-        "rule": how,
+        "rule": _described(rule),
         "cut_sha256": _digest([list(source.classes), placed]),
     }
     with os_errors(out):
@@ -96,6 +92,13 @@ def prepare(
         write_atomic(out / DATASET, _json(dataset.model_dump()))
         (out / UNFINISHED).unlink()
     return Prepared(out, dataset, rows)
+
+
+def _described(rule: Rule) -> dict[str, Any]:
+    if not isinstance(rule, ListRule):
+        return dataclasses.asdict(rule)
+    part = {"images_per_class": rule.images_per_class, "seed": rule.seed}
+    return {"listed": len(rule.rows), "list_sha256": rule.sha256, **part}
 
 
 def _check_apart(source: Source, out: Path) -> None:
@@ -137,7 +140,13 @@ def _plan(source: Source, pick: Pick, out: Path, mode: str) -> tuple[Path, int]:
     target = _target(out, pick, suffix)
     if target.exists() or (mode == "link" and isinstance(content, Path)):
         return target, 0
-    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    match content:
+        case bytes():
+            size = len(content)
+        case FilePart():
+            size = content.size
+        case _:
+            size = content.stat().st_size
     return target, -(-size // files.BLOCK) * files.BLOCK
 
 
@@ -149,7 +158,7 @@ def _place(source: Source, pick: Pick, out: Path, channels: int, mode: str) -> R
     if not target.exists() or target.stat().st_size != len(data) or target.read_bytes() != data:
         read_image(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
         with os_errors(target):
-            if mode == "copy" or isinstance(content, bytes) or not _link(content, target):
+            if mode == "copy" or not isinstance(content, Path) or not _link(content, target):
                 write_atomic(target, data)
     test = pick.split == "test"
     return Row(

@@ -39,7 +39,7 @@ class Dataset(BaseModel):
     classes: list[str]
     channels: int = Field(ge=1)
     rule: dict[str, Any]
-    """How the subset was cut: a `SubsetRule`'s fields, or the length and hash of a list."""
+    """How the subset was cut: a `SubsetRule`'s fields, or the length and hash of a list and its part."""
     counts: dict[str, int]
     """Images of each split."""
     cut_sha256: str

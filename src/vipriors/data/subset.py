@@ -7,16 +7,14 @@ subsets that are nested: the 10 images a class of a seed are the first of its 50
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
+from vipriors.data.lists import ListRule
 from vipriors.data.sources.base import Source, SourceSample
 from vipriors.problems import BadInput, Problem
 
@@ -68,20 +66,12 @@ class Pick:
     sample: SourceSample
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One row of a list that says which image of a source goes where."""
-
-    split: str
-    source: str
-    id: str | None = None
+Rule = SubsetRule | ListRule
+"""How a subset is cut: by number or by list."""
 
 
-def cut(source: Source, rule: SubsetRule, *, test_key: str = "") -> list[Pick]:
-    """Cut a source by a rule.
-
-    The test images are taken first: the source's own test split, or a draw from all images that depends on
-    `test_seed` only. What is left (a source's own `val` too) is the pool for training and validation.
+def cut(source: Source, rule: Rule, *, test_key: str = "") -> list[Pick]:
+    """Cut a source by a rule or by a list.
 
     Args:
         source: where the images come from.
@@ -92,7 +82,18 @@ def cut(source: Source, rule: SubsetRule, *, test_key: str = "") -> list[Pick]:
         Training, validation and test images, in this order.
 
     Raises:
-        BadInput: with every class that has too few images.
+        BadInput: with every class that has too few images; with every row of a list whose split, source or
+            id is unknown, unusable or a duplicate.
+    """
+    return (
+        _by_list(source, rule, test_key) if isinstance(rule, ListRule) else _by_rule(source, rule, test_key)
+    )
+
+
+def _by_rule(source: Source, rule: SubsetRule, test_key: str) -> list[Pick]:
+    """Take the test images first: the source's own test split, or a draw that depends on `test_seed` only.
+
+    What is left (a source's own `val` too) is the pool for training and validation.
     """
     has_test = any(sample.split == "test" for sample in source.samples)
     if rule.test_per_class is None and not has_test:
@@ -129,19 +130,12 @@ def cut(source: Source, rule: SubsetRule, *, test_key: str = "") -> list[Pick]:
     return _named(source.classes, [(split, sample, None) for split, sample in chosen], test_key)
 
 
-def cut_by_list(
-    source: Source, rows: Sequence[Listed], *, test_key: str = "", place: str = "list"
-) -> list[Pick]:
-    """Cut a source by a list of its keys.
-
-    Raises:
-        BadInput: with every row whose split, source or id is unknown, unusable or a duplicate.
-    """
+def _by_list(source: Source, rule: ListRule, test_key: str) -> list[Pick]:
     samples = {sample.key: sample for sample in source.samples}
     problems: list[Problem] = []
     seen: dict[str, int] = {}
-    for number, row in enumerate(rows, start=2):
-        where = f"{place}, row {number}"
+    for number, row in enumerate(rule.rows, start=2):
+        where = f"{rule.name}, row {number}"
         if row.split not in SPLITS:
             problems.append(Problem(where, f"split {row.split!r} is unknown; expected train, val or test"))
         if row.source not in samples:
@@ -154,29 +148,12 @@ def cut_by_list(
                 problems.append(Problem(where, f"{what} is a duplicate of row {first}"))
     if problems:
         raise BadInput(problems)
-    return _named(source.classes, [(row.split, samples[row.source], row.id) for row in rows], test_key)
-
-
-def read_list(path: Path) -> list[Listed]:
-    """Read a list for `cut_by_list`: a CSV file with the columns `split,source` and perhaps `id`."""
-    try:
-        reader = csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""), strict=True)
-        header, *rows = list(reader) or [[]]
-    except OSError as error:
-        raise BadInput.single(path, f"cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput.single(path, f"is not a CSV file in UTF-8: {error}") from None
-    if header not in (["split", "source"], ["split", "source", "id"]):
-        message = f"header is {','.join(header)!r}; expected split,source or split,source,id"
-        raise BadInput.single(f"{path}, row 1", message)
-    problems = [
-        Problem(f"{path}, row {number}", f"found {len(row)} values; expected {len(header)}")
-        for number, row in enumerate(rows, start=2)
-        if len(row) != len(header)
-    ]
-    if problems:
-        raise BadInput(problems)
-    return [Listed(row[0], row[1], row[2] if len(row) == 3 and row[2] else None) for row in rows]
+    # Names are given before a part is taken, so that an image has the same one in every part.
+    picks = _named(source.classes, [(row.split, samples[row.source], row.id) for row in rule.rows], test_key)
+    keys = rule.chosen(
+        {pick.sample.key: source.classes[pick.sample.label] for pick in picks if pick.split != "test"}
+    )
+    return [pick for pick in picks if pick.split == "test" or pick.sample.key in keys]
 
 
 def validation_places(n: int, share: float) -> list[bool]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from vipriors.challenges.schema import Challenge
+from vipriors.data.lists import ListRule
 from vipriors.data.loader import Split, load_split
 from vipriors.data.manifest import Row, manifest_hash
 from vipriors.data.prepare import prepare
 from vipriors.data.prepared import DATASET, Prepared, read_prepared
-from vipriors.data.subset import SubsetRule, validation_places
+from vipriors.data.subset import Rule, validation_places
 from vipriors.problems import BadInput
 
 StageProgress = Callable[[str, int, int, str], None]
@@ -48,7 +49,7 @@ class RunData:
         return load_split(self.root, self.select(*splits), size, channels, cache=self.cache)
 
 
-def default_folder(challenge: Challenge, rule: SubsetRule) -> Path:
+def default_folder(challenge: Challenge, rule: Rule) -> Path:
     """Where a challenge's prepared images lie when nothing else is said: `data/digits-n10-s0`."""
     size = "all" if rule.images_per_class is None else f"n{rule.images_per_class}"
     return Path("data") / f"{challenge.name}-{size}-s{rule.seed}"
@@ -56,7 +57,7 @@ def default_folder(challenge: Challenge, rule: SubsetRule) -> Path:
 
 def prepare_challenge(
     challenge: Challenge,
-    rule: SubsetRule,
+    rule: Rule,
     out: Path,
     source: Path | None = None,
     mode: Literal["copy", "link"] = "copy",
@@ -81,7 +82,7 @@ def prepare_challenge(
 
 def find_data(
     challenge: Challenge,
-    rule: SubsetRule,
+    rule: Rule,
     *,
     data: Path | None = None,
     source: Path | None = None,
@@ -117,14 +118,16 @@ def find_data(
     )
 
 
-def _subset(prepared: Prepared, challenge: Challenge, rule: SubsetRule) -> list[Row]:
+def _subset(prepared: Prepared, challenge: Challenge, rule: Rule) -> list[Row]:
     """The rows of the subset in a prepared folder, which may hold a larger one of the same seed."""
     place, held = prepared.root / DATASET, prepared.dataset.rule
     if prepared.dataset.challenge != challenge.name:
         found = prepared.dataset.challenge
         raise BadInput.single(place, f"holds challenge {found!r}; expected {challenge.name!r}")
-    if "list_sha256" in held:  # cut by a list: it is what it is
-        return prepared.rows
+    if isinstance(rule, ListRule):
+        return _part_of_list(prepared, rule)
+    if "list_sha256" in held:
+        raise BadInput.single(place, "holds a subset cut by a list; expected one drawn by number")
     for key in ("seed", "validation", "test_per_class", "test_seed"):
         if held[key] != getattr(rule, key):
             raise BadInput.single(
@@ -145,3 +148,18 @@ def _subset(prepared: Prepared, challenge: Challenge, rule: SubsetRule) -> list[
         if row.split == "test" or taken[row.split, row.label] <= quota[row.split]:
             rows.append(row)
     return rows
+
+
+def _part_of_list(prepared: Prepared, rule: ListRule) -> list[Row]:
+    """The rows of a part of a list, in a folder that holds all of it or a larger part of the same seed."""
+    place, held = prepared.root / DATASET, prepared.dataset.rule
+    if held.get("list_sha256") != rule.sha256:
+        raise BadInput.single(place, f"holds a subset that is not cut by the list {rule.name}")
+    most, wanted = held.get("images_per_class"), rule.images_per_class
+    if most is not None and (wanted is None or most < wanted):
+        raise BadInput.single(place, f"holds {most} images a class; expected {wanted or 'the whole list'}")
+    if most is not None and held.get("seed") != rule.seed:
+        raise BadInput.single(place, f"holds a subset with seed {held.get('seed')}; expected {rule.seed}")
+    classes = prepared.dataset.classes
+    keys = rule.chosen({row.source: classes[row.label] for row in prepared.rows if row.label is not None})
+    return [row for row in prepared.rows if row.split == "test" or row.source in keys]

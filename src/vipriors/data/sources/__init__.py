@@ -10,6 +10,7 @@ from vipriors.data.sources.base import Source, SourceSample
 from vipriors.data.sources.cifar import open_cifar_binary, open_cifar_python
 from vipriors.data.sources.folder import FolderSource, open_folder
 from vipriors.data.sources.idx import open_idx
+from vipriors.data.sources.imagenet import ImagenetSource, open_imagenet
 from vipriors.problems import BadInput
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "ArrayPart",
     "ArraySource",
     "FolderSource",
+    "ImagenetSource",
     "Source",
     "SourceSample",
     "detect_kind",
+    "open_imagenet",
     "open_source",
 ]
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from vipriors.data.files import FilePart
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSample:
@@ -39,5 +41,5 @@ class Source(Protocol):
     def samples(self) -> Sequence[SourceSample]:
         """Every labelled image; keys are unique."""
 
-    def content(self, sample: SourceSample) -> tuple[str, bytes | Path]:
-        """The file of an image: its suffix (`.png`), and its bytes or the path of the untouched file."""
+    def content(self, sample: SourceSample) -> tuple[str, bytes | Path | FilePart]:
+        """The file of an image: its suffix (`.png`), and its bytes or where the untouched file lies."""
