@@ -2,7 +2,7 @@
 
     python benchmarks/measure.py [NAME …] [--page-only]
 
-A NAME is a script of this folder; its JSON goes to `measured/NAME.json` with the command and the machine. In
+A NAME is a script of this folder, or of `SCRIPTS`; its JSON goes to `measured/NAME.json` with the command and the machine. In
 the page, each `<!-- measured: NAME -->` … `<!-- end -->` holds the tables of one file.
 """
 
@@ -23,7 +23,12 @@ from vipriors.runs.environment import environment
 HERE = Path(__file__).parent
 PAGE = HERE / "README.md"
 PLACE = re.compile(r"(<!-- measured: (\S+) -->\n).*?(<!-- end -->)", re.S)
-OPTIONS = {"training": ["--threads", "1"], "scoring": ["--classes", "10", "100", "1000"]}
+SCRIPTS = {
+    "training_one_thread": ["training", "--threads", "1"],
+    "scoring": ["scoring", "--classes", "10", "100", "1000"],
+    "preparing": ["preparing", "--images", "30000"],
+}
+"""Measurements that are not just the script of their name without options."""
 
 
 def main() -> None:
@@ -40,7 +45,8 @@ def main() -> None:
 
 def store(name: str) -> None:
     """Runs one benchmark and keeps what it found."""
-    words = [f"benchmarks/{name}.py", *OPTIONS.get(name, []), "--json"]
+    script, *options = SCRIPTS.get(name, [name])
+    words = [f"benchmarks/{script}.py", *options, "--json"]
     command = [sys.executable, *words]
     found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
     records = json.loads(found.stdout)
@@ -64,10 +70,15 @@ def tables(name: str) -> str:
     machine = content["environment"]
     versions = ", ".join(f"{key} {machine[key]}" for key in ("python", "numpy", "torch") if key in machine)
     parts = [f"`{content['command']}` on {machine['processor']}; {versions}."]
-    for keys, records in groupby(content["records"], key=tuple):
+    for keys, records in groupby(flat(content["records"]), key=tuple):
         rows = [[as_text(record[key]) for key in keys] for record in records]
         parts.append(markdown([key.replace("_", " ") for key in keys], rows))
     return "\n\n".join(parts)
+
+
+def flat(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records without those that only hold others."""
+    return [inner for record in records for inner in record.get("records", [record])]
 
 
 def as_text(value: Any) -> str:

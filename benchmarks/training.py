@@ -8,8 +8,9 @@ size and number of steps, take turns, and are timed from their first batch on; w
 here, starting workers there) is listed apart. The loop with nothing in it trains on one batch that is ready
 in memory: what the engine takes longer than it is the engine's cost. Needs torchvision.
 
-On a machine that does other work too, give `--threads 1`: torch's threads wait for each other by spinning,
-and where one of them has lost its core a step takes many times as long.
+Both sides have the same number of torch threads, by default one a core. With `--threads 1` on more cores the
+usual loop's workers have cores of their own, which the engine leaves idle. On a machine that does other work too,
+torch's threads, which wait for each other by spinning, can make a step take many times as long.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import re
 import resource
 import statistics
 import subprocess
@@ -276,10 +278,11 @@ def memory(case: Case, folder: Path, threads: int) -> dict[str, Any]:
 def peak_memory(side: str, case: Case, folder: Path) -> dict[str, int]:
     """Megabytes of this process after training, and of the largest of its workers."""
     {"ours": ours, "usual": usual}[side](case, folder)
-    own, workers = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-    peaks = {f"{side}_mb": resource.getrusage(own).ru_maxrss // 1024}
+    # Not getrusage: its peak of a process goes back to before it was this program.
+    status = Path("/proc/self/status").read_text()
+    peaks = {f"{side}_mb": int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) // 1024}
     if side == "usual":
-        peaks["largest_worker_mb"] = resource.getrusage(workers).ru_maxrss // 1024
+        peaks["largest_worker_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     return peaks
 
 
