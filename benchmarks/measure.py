@@ -2,8 +2,8 @@
 
     python benchmarks/measure.py [NAME …] [--page-only]
 
-A NAME is a script of this folder, or of `SCRIPTS`; its JSON goes to `measured/NAME.json` with the command and the machine. In
-the page, each `<!-- measured: NAME -->` … `<!-- end -->` holds the tables of one file.
+A NAME is a script of this folder, or one of `SCRIPTS`; its JSON goes to `measured/NAME.json` with the command
+and the machine. In the page, each `<!-- measured: NAME -->` … `<!-- end -->` holds the tables of one file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 PAGE = HERE / "README.md"
 PLACE = re.compile(r"(<!-- measured: (\S+) -->\n).*?(<!-- end -->)", re.S)
 SCRIPTS = {
-    "training_one_thread": ["training", "--threads", "1"],
+    "training_one_thread": ["training", "--threads", "1", "--only", "32px", "224px", "--repeats", "3"],
     "scoring": ["scoring", "--classes", "10", "100", "1000"],
     "preparing": ["preparing", "--images", "30000"],
 }

@@ -9,8 +9,8 @@ here, starting workers there) is listed apart. The loop with nothing in it train
 in memory: what the engine takes longer than it is the engine's cost. Needs torchvision.
 
 Both sides have the same number of torch threads, by default one a core. With `--threads 1` on more cores the
-usual loop's workers have cores of their own, which the engine leaves idle. On a machine that does other work too,
-torch's threads, which wait for each other by spinning, can make a step take many times as long.
+usual loop's workers have cores of their own, which the engine leaves idle. On a machine that does other work
+too, torch's threads, which wait for each other by spinning, can make a step take many times as long.
 """
 
 from __future__ import annotations
