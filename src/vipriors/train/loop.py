@@ -118,7 +118,7 @@ class Interrupted(KeyboardInterrupt):
 def seed_everything(seed: int, device: torch.device) -> None:
     """Seeds torch's global random numbers on the CPU and one device, for layers that draw, as dropout does.
 
-    `torch.manual_seed` also speaks to every other back end, which takes longer than a small network's step.
+    `torch.manual_seed` also speaks to every other back end: about 0.1 ms a call, which shows at every step.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
