@@ -17,7 +17,7 @@ from vipriors.bench.contender import Contender
 from vipriors.bench.processes import in_processes
 from vipriors.bench.records import Cell, record_of, write_record
 from vipriors.challenges.schema import Challenge
-from vipriors.runs.prepared import default_folder, find_data, prepare_challenge
+from vipriors.runs.prepared import default_folder, find_data, prepare_if_missing
 from vipriors.runs.run import Plan, run
 
 Done = Callable[[Cell, dict[str, Any]], None]
@@ -70,9 +70,7 @@ def run_grid(grid: Grid, *, jobs: int = 1, done: Done | None = None) -> int:
     missing = grid.missing()
     for cell in missing:  # before any cell runs, so that two processes never prepare the same folder
         rule = grid.challenge.rule(cell.images_per_class, cell.seed)
-        folder = grid.folder(cell)
-        if not (folder / "dataset.json").is_file():
-            prepare_challenge(grid.challenge, rule, folder, grid.source)
+        prepare_if_missing(grid.challenge, rule, grid.folder(cell), grid.source)
     for cell, record in in_processes(partial(run_cell, grid), missing, jobs):
         write_record(grid.out, cell, record)
         if done:

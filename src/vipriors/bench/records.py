@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vipriors.data.files import write_atomic
 from vipriors.problems import BadInput, Problem
-from vipriors.runs.records import RunRecipe, RunRecord, read_score, write_text
+from vipriors.runs.records import RunRecipe, RunRecord, read_score
 
 KEPT_FACTS = ("seconds", "steps", "parameters", "flops_per_image")
 
@@ -63,7 +64,8 @@ def record_of(run: Path, cell: Cell) -> dict[str, Any]:
 def write_record(folder: Path, cell: Cell, record: dict[str, Any]) -> None:
     """Adds a record to a store: a folder with one file a cell."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / f"{cell.name}.json", json.dumps(record, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    write_atomic(folder / f"{cell.name}.json", text.encode())
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:

@@ -23,9 +23,9 @@ from vipriors import methods
 from vipriors.bench.contender import Contender
 from vipriors.bench.processes import in_processes
 from vipriors.challenges.schema import Challenge
+from vipriors.data.files import write_atomic
 from vipriors.problems import BadInput
-from vipriors.runs.prepared import default_folder, find_data, prepare_challenge
-from vipriors.runs.records import write_text
+from vipriors.runs.prepared import default_folder, find_data, prepare_if_missing
 from vipriors.runs.run import Plan, learn
 
 FIRST_SEED = 1000
@@ -82,8 +82,7 @@ def tune(search: Search, *, jobs: int = 1, done: Callable[[dict[str, Any]], None
     for subset in range(search.subsets):
         rule = search.challenge.rule(search.images_per_class, FIRST_SEED + subset)
         folder = search.work / default_folder(search.challenge, rule).name
-        if not (folder / "dataset.json").is_file():
-            prepare_challenge(search.challenge, rule, folder, search.source)
+        prepare_if_missing(search.challenge, rule, folder, search.source)
     todo = [k for k in range(search.trials) if k not in known]
     for _, trial in in_processes(partial(run_trial, search), todo, jobs):
         finished.append(trial)
@@ -106,7 +105,7 @@ def tune(search: Search, *, jobs: int = 1, done: Callable[[dict[str, Any]], None
             "val_loss": round(best["val_loss"], 4),
         },
     }
-    write_text(search.out / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
+    write_atomic(search.out / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False).encode())
     return dataclasses.replace(search.contender, settings=settings)
 
 

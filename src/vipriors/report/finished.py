@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from vipriors.data.files import read_bytes
 from vipriors.problems import BadInput, Problem
 from vipriors.runs.records import Count, RunRecipe, RunRecord, read_score, validated
 from vipriors.tasks import Score
@@ -99,7 +100,7 @@ def read_log(file: Path) -> tuple[dict[str, float], ...]:
     """
     if not file.is_file():
         return ()
-    lines = _read_bytes(file).decode("utf-8", errors="replace").splitlines()
+    lines = read_bytes(file).decode("utf-8", errors="replace").splitlines()
     found, problems = [], []
     for number, line in enumerate(lines, start=1):
         try:
@@ -145,13 +146,6 @@ def _collecting(problems: list[Problem]) -> Iterator[None]:
         yield
     except BadInput as error:
         problems += error.problems
-
-
-def _read_bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise BadInput.single(file, f"cannot be read: {error.strerror}") from None
 
 
 def _is_finite(value: object) -> TypeGuard[float]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from vipriors.data.files import sha256_file
 from vipriors.problems import BadInput
 from vipriors.runs.records import RunRecipe, RunRecord, read_score
 
@@ -62,13 +63,15 @@ def audit(run: Path, *, data: Path | None = None, source: Path | None = None) ->
         repeated = RunRecord.read(scratch / "run")
         repeated_score = read_score(scratch / "run")
         repeated_recipe = RunRecipe.read(scratch / "run")
+    file = run / "predictions.csv"
+    submitted = sha256_file(file) if file.is_file() else "missing"
     first, second = record.facts, repeated.facts
     checks = {
         "images": recipe.manifest_sha256 == repeated_recipe.manifest_sha256,
         "initial weights": first.get("initial_weights_sha256") == second.get("initial_weights_sha256"),
         "final weights": first.get("final_weights_sha256") == second.get("final_weights_sha256"),
         "predictions": record.predictions_sha256 == repeated.predictions_sha256,
-        "predictions on disk": record.predictions_sha256 == _sha256(run / "predictions.csv"),
+        "predictions on disk": record.predictions_sha256 == submitted,
     }
     score = read_score(run)
     headline = score.headline if score else "none"
@@ -110,9 +113,3 @@ def _replay(
         raise BadInput.single(run, f"could not be made again: {last[0]}")
     answer: dict[str, Any] = json.loads((scratch / "answer.json").read_text())
     return answer
-
-
-def _sha256(file: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"

@@ -10,11 +10,11 @@ from pathlib import Path
 import yaml
 
 from vipriors.challenges.schema import Challenge, read_challenge
+from vipriors.data.files import write_atomic
 from vipriors.data.images import read_image
 from vipriors.data.sources import detect_kind, open_source
 from vipriors.data.sources.base import Source
 from vipriors.problems import BadInput
-from vipriors.runs.records import write_text
 
 LARGEST_SIZE = 96
 """Input size in pixels beyond which a network from scratch is slow on a CPU; `--size` overrules it."""
@@ -78,7 +78,7 @@ def new_challenge(
         "baseline": "residual",
     }
     out.mkdir(parents=True, exist_ok=True)
-    write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_atomic(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
     try:
         challenge = read_challenge(file)
     except BadInput:

@@ -80,6 +80,18 @@ def prepare_challenge(
     )
 
 
+def prepare_if_missing(
+    challenge: Challenge,
+    rule: Rule,
+    folder: Path,
+    source: Path | None = None,
+    progress: StageProgress | None = None,
+) -> None:
+    """Prepares a folder unless something finished is there, which `find_data` holds against the rule."""
+    if not (folder / DATASET).is_file():
+        prepare_challenge(challenge, rule, folder, source, progress=progress)
+
+
 def find_data(
     challenge: Challenge,
     rule: Rule,
@@ -103,10 +115,8 @@ def find_data(
         BadInput: The folder holds another challenge or subset, or images are missing or damaged.
     """
     folder = data or default_folder(challenge, rule)
-    if (folder / DATASET).is_file():
-        prepared = read_prepared(folder)
-    else:
-        prepared = prepare_challenge(challenge, rule, folder, source, progress=progress)
+    prepare_if_missing(challenge, rule, folder, source, progress)
+    prepared = read_prepared(folder)
     return RunData(
         root=folder,
         rows=tuple(_subset(prepared, challenge, rule)),

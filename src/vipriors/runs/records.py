@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vipriors.challenges.schema import Challenge
+from vipriors.data.files import read_bytes, write_atomic
 from vipriors.problems import BadInput, Problem
 from vipriors.tasks.score import Score
 
@@ -54,7 +55,7 @@ class RunRecipe(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Writes `recipe.json`."""
-        write_text(folder / "recipe.json", self.model_dump_json(indent=2) + "\n")
+        write_atomic(folder / "recipe.json", (self.model_dump_json(indent=2) + "\n").encode())
 
     @classmethod
     def read(cls, folder: Path) -> RunRecipe:
@@ -104,7 +105,7 @@ class RunRecord(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Writes `record.json`."""
-        write_text(folder / "record.json", self.model_dump_json(indent=2) + "\n")
+        write_atomic(folder / "record.json", (self.model_dump_json(indent=2) + "\n").encode())
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
@@ -158,9 +159,7 @@ def validated(model: type[Model], value: object, place: str) -> Model:
 def read_json(file: Path) -> Any:
     """Any JSON file; one that cannot be read or is none is bad input."""
     try:
-        return json.loads(file.read_bytes())
-    except OSError as error:
-        raise BadInput.single(file, f"cannot be read: {error.strerror}") from None
+        return json.loads(read_bytes(file))
     except (ValueError, RecursionError) as error:
         raise BadInput.single(file, f"is not JSON: {error}") from None
 
@@ -173,10 +172,3 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, inner in value.items():
         flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that a kill at any moment leaves the old one or the new one whole."""
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

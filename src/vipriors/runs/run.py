@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vipriors import methods
+from vipriors.data.files import sha256_file, write_atomic
 from vipriors.data.loader import Split
 from vipriors.data.manifest import write_manifest
 from vipriors.data.prepared import TEST_LABELS
@@ -21,7 +21,7 @@ from vipriors.methods.protocol import Classifier, Context, Fitted, Labelled, Met
 from vipriors.problems import BadInput
 from vipriors.runs.environment import environment
 from vipriors.runs.prepared import RunData, StageProgress
-from vipriors.runs.records import Counts, RunRecipe, RunRecord, read_score, write_text
+from vipriors.runs.records import Counts, RunRecipe, RunRecord, read_score
 from vipriors.tasks import classification
 from vipriors.tasks.index import Index
 from vipriors.tasks.score import Score
@@ -89,7 +89,7 @@ def finish(data: RunData, learned: Learned, out: Path, execution: Any = None) ->
     counts = {split: len(data.select(split)) for split in ("train", "val", "test")}
     RunRecord(
         counts=Counts(**counts),
-        predictions_sha256=hashlib.sha256((out / "predictions.csv").read_bytes()).hexdigest(),
+        predictions_sha256=sha256_file(out / "predictions.csv"),
         validation_top1=learned.validation_top1,
         facts=learned.facts,
         environment=environment(execution.resolved_device() if execution is not None else None),
@@ -115,14 +115,14 @@ def learn(
     method = methods.configure(name, plan.preset, plan.overrides)
     if out.exists() and any(out.iterdir()) and not resume:
         raise BadInput.single(out, "is not empty; go on with --resume, or choose another --out")
-    apart = _training_set(data, "train", held_out=True)
-    if apart.held_out is None and (plan.rehearse or plan.fit_on == "train"):
+    has_validation = bool(data.select("val"))
+    if not has_validation and (plan.rehearse or plan.fit_on == "train"):
         images = data.images_per_class
         raise BadInput.single(
             data.root, f"has no validation images at {images} a class; fit to train+val without --rehearse"
         )
-    if isinstance(method, SelfTuning) and apart.held_out is not None:
-        method = method.tuned(apart)
+    if isinstance(method, SelfTuning) and has_validation:
+        method = method.tuned(_apart(data))
 
     recipe = _recipe(data, plan, name, method, execution)
     if resume and (out / "recipe.json").exists():
@@ -142,8 +142,10 @@ def learn(
             folder=out / "rehearsal",
             progress=partial(progress, "rehearse") if progress else None,
         )
+        apart = _apart(data)
         validation_top1 = _validation_accuracy(method.fit(apart, rehearsal), apart)
     if plan.fit_on == "train":
+        apart = _apart(data)
         fitted = method.fit(apart, context)
         validation_top1 = _validation_accuracy(fitted, apart)
     else:
@@ -185,7 +187,7 @@ def submit(data: RunData, classifier: Classifier, out: Path) -> Score | None:
         return None
     labels = classification.read_labels(labels_file.read_bytes(), str(labels_file))
     score = classification.score(predictions, labels, index, data.classes)
-    write_text(out / "scores.json", json.dumps(score.to_json(), indent=1) + "\n")
+    write_atomic(out / "scores.json", (json.dumps(score.to_json(), indent=1) + "\n").encode())
     return score
 
 
@@ -198,13 +200,13 @@ def load_classifier(out: Path, execution: Any = None) -> tuple[RunRecipe, Classi
     return recipe, method.load(out, shape, len(recipe.classes), execution)
 
 
-def _training_set(data: RunData, *splits: str, held_out: bool = False) -> TrainingSet:
-    return TrainingSet(
-        train=_labelled(data.load(*splits)),
-        classes=data.classes,
-        invariance=data.challenge.invariance,
-        held_out=_labelled(data.load("val")) if held_out and data.select("val") else None,
-    )
+def _training_set(data: RunData, *splits: str) -> TrainingSet:
+    return TrainingSet(_labelled(data.load(*splits)), data.classes, data.challenge.invariance)
+
+
+def _apart(data: RunData) -> TrainingSet:
+    """The training images alone, with the validation images held out."""
+    return dataclasses.replace(_training_set(data, "train"), held_out=_labelled(data.load("val")))
 
 
 def _labelled(split: Split) -> Labelled:
