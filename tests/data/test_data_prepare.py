@@ -13,7 +13,7 @@ from PIL import Image
 from vipriors.data import files
 from vipriors.data.images import read_image, resize
 from vipriors.data.lists import Listed, ListRule
-from vipriors.data.loader import load_split
+from vipriors.data.loader import Form, load_split
 from vipriors.data.manifest import manifest_hash
 from vipriors.data.prepare import prepare
 from vipriors.data.prepared import read_prepared
@@ -376,7 +376,7 @@ def test_load_split_decodes_and_resizes(photos, tmp_path):
     prepared = make(open_source("folder", photos), tmp_path / "out")
     rows = prepared.split("train")
     for channels in (1, 3):
-        split = load_split(prepared.root, rows, (8, 10), channels)
+        split = load_split(prepared.root, rows, Form((8, 10), channels))
         assert split.images.shape == (6, 8, 10, channels) and split.images.dtype == np.uint8
         assert split.ids == [row.id for row in rows]
         assert split.labels is not None and split.labels.dtype == np.int64
@@ -384,13 +384,13 @@ def test_load_split_decodes_and_resizes(photos, tmp_path):
         for image, row in zip(split.images, rows, strict=True):
             expected = resize(read_image(tmp_path / "out" / row.file, channels=channels), (8, 10))
             assert np.array_equal(image, expected)
-    assert load_split(prepared.root, prepared.split("test"), (8, 10), 3).labels is None
+    assert load_split(prepared.root, prepared.split("test"), Form((8, 10), 3)).labels is None
 
 
 def test_load_split_of_many_channels(tmp_path):
     source = arrays(shape=(4, 5, 13), dtype=np.uint16)
     prepared = make(source, tmp_path / "out", channels=13)
-    split = load_split(prepared.root, prepared.split("val"), (4, 5), 13)
+    split = load_split(prepared.root, prepared.split("val"), Form((4, 5), 13))
     by_key = dict(zip([s.key for s in source.samples], source.parts[0].images, strict=True))
     for image, row in zip(split.images, prepared.split("val"), strict=True):
         assert row.id.endswith(".npy") and np.array_equal(image, np.rint(by_key[row.source] / 257))
@@ -401,9 +401,9 @@ def test_the_cache_is_used_mapped_and_keyed(photos, tmp_path, monkeypatch):
     rows = prepared.split("train")
 
     def load(rows=rows, size=(8, 10), channels=3, **options):
-        return load_split(prepared.root, rows, size, channels, cache=cache, **options).images
+        return load_split(prepared.root, rows, Form(size, channels), cache=cache, **options).images
 
-    plain = load_split(prepared.root, rows, (8, 10), 3).images
+    plain = load_split(prepared.root, rows, Form((8, 10), 3)).images
     first = load()
     assert not isinstance(first, np.memmap) and np.array_equal(first, plain)
     (file,) = cache.iterdir()
@@ -427,10 +427,10 @@ def test_images_that_fit_nowhere(photos, tmp_path, monkeypatch):
     with pytest.raises(
         BadInput, match="take 1440 bytes, more than the limit of 1439; expected a cache folder"
     ):
-        load_split(prepared.root, rows, (8, 10), 3, memory_limit=1439)
+        load_split(prepared.root, rows, Form((8, 10), 3), memory_limit=1439)
     monkeypatch.setattr("vipriors.data.loader.free_bytes", lambda folder: 1439)
     with pytest.raises(BadInput, match="the images need 1440 bytes, but 1439 are free"):
-        load_split(prepared.root, rows, (8, 10), 3, cache=tmp_path / "cache")
+        load_split(prepared.root, rows, Form((8, 10), 3), cache=tmp_path / "cache")
 
 
 def test_every_file_that_cannot_be_loaded_is_listed(photos, tmp_path):
@@ -439,7 +439,7 @@ def test_every_file_that_cannot_be_loaded_is_listed(photos, tmp_path):
     first, second = (prepared.root / row.file for row in rows[:2])
     first.unlink()
     second.write_bytes(b"not what was prepared")
-    assert problems(load_split, prepared.root, rows, (8, 10), 3, cache=cache) == [
+    assert problems(load_split, prepared.root, rows, Form((8, 10), 3), cache=cache) == [
         f"{first}: is missing",
         f"{second}: is damaged or changed: its SHA-256 is not the one in the manifest",
     ]
@@ -485,5 +485,5 @@ def test_real_photos(shared_data, tmp_path):
     prepared = make(source, tmp_path / "out", SubsetRule(20, 0, 0.4, 30))
     assert prepared.dataset.counts == {"train": 24, "val": 16, "test": 60}
     assert verify(tmp_path / "out") == []
-    split = load_split(prepared.root, prepared.split("train"), (64, 64), 3)
+    split = load_split(prepared.root, prepared.split("train"), Form((64, 64), 3))
     assert split.images.shape == (24, 64, 64, 3) and 80 < split.images.mean() < 160

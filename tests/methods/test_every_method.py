@@ -84,7 +84,7 @@ def test_no_strided_1x1_convolutions(name):
 def test_fitted_saved_and_loaded(name, shape, tmp_path):
     classes = 2 if shape == "colour" else 3
     data = data_set(SHAPES[shape], classes)
-    classifier = fitted(name, data).classifier
+    classifier = fitted(name, data).model
     found = classifier.probabilities(data.held_out.images)
     assert found.shape == (len(data.held_out.labels), classes)
     assert found.dtype == np.float32
@@ -102,15 +102,13 @@ def test_learns(name):
     data = data_set(each=12)
     method = small(name, steps=60, lr=0.05, batch_size=12) if name in NETWORKS else small(name)
     found = method.fit(dataclasses.replace(data, invariance=Invariance()), Context(execution=CPU))
-    assert (
-        found.classifier.probabilities(data.held_out.images).argmax(1) == data.held_out.labels
-    ).mean() > 0.7
+    assert (found.model.probabilities(data.held_out.images).argmax(1) == data.held_out.labels).mean() > 0.7
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_loss_falls_and_the_log_has_the_held_out_images(name, tmp_path):
     data = data_set()
-    classifier = fitted(name, data, tmp_path).classifier
+    classifier = fitted(name, data, tmp_path).model
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert len(lines) == STEPS
     assert np.mean([line["loss"] for line in lines[-5:]]) < np.mean([line["loss"] for line in lines[:5]])
@@ -125,7 +123,7 @@ def test_the_loss_falls_and_the_log_has_the_held_out_images(name, tmp_path):
 def test_the_same_seed_gives_the_same_classifier(name):
     data = data_set()
     first, second, other = (fitted(name, data, seed=seed) for seed in (3, 3, 4))
-    probabilities = [one.classifier.probabilities(data.held_out.images) for one in (first, second, other)]
+    probabilities = [one.model.probabilities(data.held_out.images) for one in (first, second, other)]
     assert np.array_equal(probabilities[0], probabilities[1])
     if name in NETWORKS:
         for key in ("initial_weights_sha256", "final_weights_sha256"):
@@ -206,5 +204,5 @@ def test_facts(name):
 def test_fewer_images_than_a_batch(name):
     data = data_set(each=1)
     assert np.isfinite(
-        fitted(name, data, steps=2, batch_size=32).classifier.probabilities(data.train.images)
+        fitted(name, data, steps=2, batch_size=32).model.probabilities(data.train.images)
     ).all()

@@ -30,7 +30,7 @@ def pixels(part: Labelled) -> np.ndarray:
 
 
 def predictions(method, data: TrainingSet) -> np.ndarray:
-    found = method.fit(data, Context()).classifier.probabilities(data.held_out.images)
+    found = method.fit(data, Context()).model.probabilities(data.held_out.images)
     assert ((found == 0) | (found == 1)).all()
     assert (found.sum(1) == 1).all()
     return found.argmax(1)
@@ -113,7 +113,7 @@ def test_of_equals_the_first_is_taken():
 )
 def test_stored_without_pickle(method, tmp_path):
     data = digits(classes=3)
-    classifier = method.fit(data, Context()).classifier
+    classifier = method.fit(data, Context()).model
     classifier.save(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["floor.npz"]
     with np.load(tmp_path / "floor.npz", allow_pickle=False) as stored:
@@ -128,7 +128,7 @@ def test_classes_without_an_image_get_a_column_all_the_same():
     data = digits(classes=3)
     wider = TrainingSet(data.train, ("0", "1", "2", "3", "4"))
     for method in (SupportVectorMachine(), NearestNeighbour()):
-        found = method.fit(wider, Context()).classifier.probabilities(data.held_out.images)
+        found = method.fit(wider, Context()).model.probabilities(data.held_out.images)
         assert found.shape == (50, 5)
         assert (found[:, 3:] == 0).all()
 
@@ -136,5 +136,5 @@ def test_classes_without_an_image_get_a_column_all_the_same():
 def test_images_that_are_all_the_same_are_no_reason_to_fail():
     images, labels = np.full((6, 4, 4, 1), 7, np.uint8), np.arange(6) % 2
     for method in (SupportVectorMachine(), NearestNeighbour()):
-        found = method.fit(TrainingSet(Labelled(images, labels), ("a", "b")), Context()).classifier
+        found = method.fit(TrainingSet(Labelled(images, labels), ("a", "b")), Context()).model
         assert np.isfinite(found.probabilities(images)).all()

@@ -83,7 +83,7 @@ def write_run(made, folder, method, classes, channels, *, scored=True, seed=0, *
         score = classification.score(predictions, made.truth, index, classes)
         (folder / "scores.json").write_text(json.dumps(score.to_json()))
     outcome = {
-        "validation_top1": 0.75,
+        "validation": 0.75,
         "facts": {"seconds": 12.5, "steps": 100, "parameters": 1234567, "final_weights_sha256": "f" * 64},
         "counts": {"train": 3 * len(classes), "val": 2 * len(classes), "test": len(made.ids)},
         "predictions_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),

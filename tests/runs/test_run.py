@@ -15,7 +15,7 @@ from vipriors.problems import BadInput
 from vipriors.runs import prepared
 from vipriors.runs.prepared import RunData, find_data
 from vipriors.runs.records import RunRecipe, RunRecord, read_score
-from vipriors.runs.run import Plan, load_classifier, run
+from vipriors.runs.run import Plan, load_model, run
 from vipriors.train import Execution
 
 from .conftest import PLAN
@@ -55,15 +55,15 @@ def test_the_folder_says_what_made_it(finished: Path, digits: RunData) -> None:
     assert record.environment["device"] == "cpu"
     assert {"torch", "numpy", "python", "threads"} <= record.environment.keys()
     assert record.facts["initial_weights_sha256"] != record.facts["final_weights_sha256"]
-    assert record.validation_top1 is not None
+    assert record.validation is not None
     last = json.loads((finished / "log.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 60
     rehearsed = json.loads((finished / "rehearsal" / "log.jsonl").read_text().splitlines()[-1])
-    assert rehearsed["val_top1"] == pytest.approx(record.validation_top1)
+    assert rehearsed["val_top1"] == pytest.approx(record.validation)
 
 
 def test_the_model_read_back_predicts_what_was_submitted(finished: Path, digits: RunData) -> None:
-    _, classifier = load_classifier(finished, CPU)
+    _, classifier = load_model(finished, CPU)
     test = digits.load("test")
     predicted = classifier.probabilities(test.images).argmax(1)
     assert dict(zip(test.ids, predicted.tolist(), strict=True)) == read_csv(finished / "predictions.csv")
@@ -71,7 +71,7 @@ def test_the_model_read_back_predicts_what_was_submitted(finished: Path, digits:
 
 def test_test_labels_are_not_needed(digits: RunData, tmp_path: Path) -> None:
     shutil.copytree(digits.root, tmp_path / "data", ignore=shutil.ignore_patterns("labels"))
-    blind = dataclasses.replace(digits, root=tmp_path / "data")
+    blind = dataclasses.replace(digits, prepared=dataclasses.replace(digits.prepared, root=tmp_path / "data"))
     plan = dataclasses.replace(PLAN, overrides={"steps": "2"}, rehearse=False)
     assert run(blind, plan, tmp_path / "run", execution=CPU) is None
     assert (tmp_path / "run" / "predictions.csv").exists()
@@ -123,7 +123,7 @@ def test_fit_on_train_leaves_the_validation_images_out(digits: RunData, tmp_path
     run(digits, plan, tmp_path / "run", execution=CPU)
     record = RunRecord.read(tmp_path / "run")
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
-    assert record.validation_top1 == pytest.approx(last["val_top1"])
+    assert record.validation == pytest.approx(last["val_top1"])
 
 
 def test_floors_are_tuned_on_validation_and_recorded(finished: Path) -> None:
@@ -195,7 +195,8 @@ def test_a_damaged_image_stops_the_run_and_is_named(digits: RunData, tmp_path: P
     shutil.copytree(digits.root, tmp_path / "data", ignore=shutil.ignore_patterns("cache"))
     victim = digits.select("train")[0]
     (tmp_path / "data" / victim.file).write_bytes(b"not an image")
-    data = dataclasses.replace(digits, root=tmp_path / "data", cache=None)
+    prepared = dataclasses.replace(digits.prepared, root=tmp_path / "data")
+    data = dataclasses.replace(digits, prepared=prepared, cache=None)
     with pytest.raises(BadInput, match=victim.id):
         run(data, PLAN, tmp_path / "run", execution=CPU)
 

@@ -14,7 +14,7 @@ from vipriors.runs.export import export_onnx
 from vipriors.runs.new import new_challenge
 from vipriors.runs.predict import pictures_in, predict
 from vipriors.runs.prepared import RunData, find_data
-from vipriors.runs.run import load_classifier
+from vipriors.runs.run import load_model
 from vipriors.train import Execution
 
 
@@ -63,7 +63,7 @@ def test_onnx_gives_the_same_answer_for_any_number_of_images(
     assert export_onnx(finished, file) < 1e-4
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list("0123456789")
-    _, classifier = load_classifier(finished, Execution(device="cpu"))
+    _, classifier = load_model(finished, Execution(device="cpu"))
     images = digits.load("test").images
     for count in (1, 3, 17):
         inputs = np.ascontiguousarray(images[:count].transpose(0, 3, 1, 2), np.float32) / 255

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from vipriors.challenges import find
 from vipriors.challenges.schema import Challenge, read_challenge
 from vipriors.data.files import read_bytes
 from vipriors.data.prepare import file_name
+from vipriors.data.sources import AnnotatedSource
 from vipriors.data.subset import cut
 from vipriors.problems import BadInput, Problem
 from vipriors.tasks.index import Index
@@ -25,6 +27,8 @@ class HiddenTest:
 
     task: ModuleType
     truth: Truth
+    keep: object = None
+    """Whatever must live as long as this: a temporary folder of labels."""
 
     def check(self, file: Path) -> list[Problem]:
         """Every problem of a predictions file."""
@@ -70,18 +74,28 @@ def find_hidden_test(
     challenge = read_challenge(find(name))
     task = tasks.load(challenge.task)
     if labels is None:
-        return HiddenTest(task, _truth_of(challenge, source))
+        return _hidden_test_of(challenge, task, source)
     if classes is None and (challenge.source.world or challenge.source.kind == "imagenet"):
-        classes = challenge.open(images=False).classes
+        opened = challenge.open(images=False)
+        classes = opened.names if isinstance(opened, AnnotatedSource) else opened.classes
     return HiddenTest(task, task.open_truth(labels, classes or challenge.source.classes))
 
 
-def _truth_of(challenge: Challenge, source: Path | None) -> Truth:
+def _hidden_test_of(challenge: Challenge, task: ModuleType, source: Path | None) -> HiddenTest:
     opened = challenge.open(source, images=False)
-    labels = {
-        file_name(pick, opened.content(pick.sample)[0]): pick.sample.label
-        for pick in cut(opened, challenge.rule())
-        if pick.split == "test"
-    }
-    classes = tuple(opened.classes)
-    return Truth(Index(tuple(labels), len(classes)), labels, classes)
+    tests = [pick for pick in cut(opened, challenge.rule()) if pick.split == "test"]
+    named = [(file_name(pick, opened.content(pick.sample)[0]), pick.sample) for pick in tests]
+    if not isinstance(opened, AnnotatedSource):
+        classes = tuple(opened.classes)
+        labels = {name: sample.label for name, sample in named}
+        return HiddenTest(task, Truth(Index(tuple(labels), len(classes)), labels, classes))
+    folder = tempfile.TemporaryDirectory(prefix="vipriors-labels-")
+    files = []
+    for name, content in opened.annotations(named):
+        files.append(Path(folder.name) / name)
+        files[-1].write_bytes(content)
+    if not files:
+        message = "has no test labels in this copy of its source; give them with --labels"
+        raise BadInput.single(f"challenge {challenge.name}", message)
+    labels_file = files[0] if files[0].stem == "labels" else Path(folder.name)
+    return HiddenTest(task, task.open_truth(labels_file, challenge.label_names(opened.names)), folder)

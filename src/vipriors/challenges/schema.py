@@ -7,17 +7,37 @@ what size, what may be done to them without changing their label, and what the f
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from vipriors.challenges import published
 from vipriors.data.lists import ListRule, read_list
-from vipriors.data.sources import ArraySource, Source, detect_kind, open_imagenet, open_source
+from vipriors.data.loader import Form
+from vipriors.data.sources import (
+    ANNOTATED_KINDS,
+    ArraySource,
+    Source,
+    detect_kind,
+    open_annotated,
+    open_imagenet,
+    open_source,
+)
 from vipriors.data.subset import Rule, SubsetRule
 from vipriors.problems import BadInput, Problem
+
+METHODS = {
+    "classification": ("residual", ("support-vector-machine", "nearest-neighbour")),
+    "segmentation": ("u-net", ("majority-class", "mean-colour")),
+    "detection": ("one-stage", ("box-prior",)),
+    "instances": ("mask-rcnn", ("mask-prior",)),
+    "actions": ("two-plus-one", ("class-prior", "frame-nearest-neighbour")),
+    "reid": ("embedding", ("mean-colour-distance", "pixel-distance")),
+}
+"""Baseline and floors of a challenge that names none, by its task."""
 
 
 class _Section(BaseModel):
@@ -28,14 +48,36 @@ class SourceSection(_Section):
     """Where the labelled images come from."""
 
     world: str | None = Field(None, description="An embedded generator, such as `digits`.")
-    kind: Literal["auto", "folder", "idx", "cifar-binary", "cifar-python", "numpy", "imagenet"] = Field(
-        "auto", description="Layout of the files; `auto` looks. `imagenet` needs a `subset.list`."
+    kind: Literal[
+        "auto",
+        "folder",
+        "idx",
+        "cifar-binary",
+        "cifar-python",
+        "numpy",
+        "imagenet",
+        "label-maps",
+        "cityscapes",
+        "coco",
+        "voc",
+        "delftbikes",
+        "ucf101",
+        "kinetics400",
+        "synergy-reid",
+    ] = Field(
+        "auto",
+        description="Layout of the files; `auto` looks, for classification alone. `imagenet` needs a "
+        "`subset.list`.",
     )
     path: Path | None = Field(None, description="Where they are, relative to the challenge file.")
     classes: tuple[str, ...] | None = Field(
         None, description="Names of the classes by label, where the files only number them."
     )
     about: str = Field("", description="How to get a copy.")
+
+
+def _none_for_source(value: object) -> object:
+    return None if value == "source" else value
 
 
 class SubsetSection(_Section):
@@ -47,8 +89,17 @@ class SubsetSection(_Section):
         "`id`), relative to the challenge file.",
     )
     images_per_class: int | None = Field(None, ge=2, description="Training and validation images a class.")
+    images: int | None = Field(
+        None, ge=2, description="Training and validation images in all, where they have no class."
+    )
     seed: int = 0
-    validation: float = Field(0.4, gt=0, lt=1, description="Share of them that is validation.")
+    validation: Annotated[float | None, BeforeValidator(_none_for_source)] = Field(
+        0.4,
+        gt=0,
+        lt=1,
+        description="Share of them that is validation; or `source` for the source's own validation split, "
+        "beside the images that are drawn.",
+    )
     test_per_class: int | None = Field(None, ge=1, description="Test images a class; all by default.")
     test_seed: int = 0
 
@@ -58,6 +109,8 @@ class SubsetSection(_Section):
         others = [name for name, field in fields if name != "list" and getattr(self, name) != field.default]
         if self.list is not None and others:
             raise ValueError(f"a list leaves nothing to say for {', '.join(others)}")
+        if self.images is not None and self.images_per_class is not None:
+            raise ValueError("give images or images_per_class, not both")
         return self
 
 
@@ -66,6 +119,7 @@ class InputSection(_Section):
 
     size: tuple[int, int] = Field(description="Height and width in pixels.")
     channels: int = Field(3, ge=1)
+    frames: int | None = Field(None, ge=1, description="Evenly spaced frames of each clip.")
 
 
 class Invariance(_Section):
@@ -82,19 +136,40 @@ class Challenge(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    task: Literal["classification"]
+    task: Literal["classification", "segmentation", "detection", "instances", "actions", "reid"]
     description: str = ""
     source: SourceSection
     subset: SubsetSection = SubsetSection()
     input: InputSection
     invariance: Invariance = Invariance()
-    baseline: str = "residual"
-    floors: tuple[str, ...] = ("support-vector-machine", "nearest-neighbour")
+    baseline: str = Field(description="A method; by default the light one of the task.")
+    floors: tuple[str, ...] = Field(description="Methods to beat; by default the trivial ones of the task.")
     rules: tuple[str, ...] = (
         "Only the given training and validation images may be learned from: no other data, no pre-trained "
         "weights.",
         "The test images may not be labelled by hand.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_methods(cls, fields: Any) -> Any:
+        task = fields.get("task") if isinstance(fields, dict) else None
+        if not isinstance(task, str) or task not in METHODS:
+            return fields
+        baseline, floors = METHODS[task]
+        return {"baseline": baseline, "floors": floors, **fields}
+
+    @model_validator(mode="after")
+    def _clips_have_frames(self) -> Self:
+        if (self.task == "actions") != (self.input.frames is not None):
+            raise ValueError("input.frames is for clips, which task actions is about, and needed there")
+        return self
+
+    @property
+    def form(self) -> Form:
+        """What images or clips are brought to: the whole image where positions in it are predicted."""
+        fit: Literal["crop", "stretch"] = "crop" if self.task in ("classification", "actions") else "stretch"
+        return Form(self.input.size, self.input.channels, fit, self.input.frames)
 
     def rule(self, images_per_class: int | None = None, seed: int | None = None) -> Rule:
         """What cuts the subset, with another size or seed if given.
@@ -113,7 +188,7 @@ class Challenge(_Section):
                 rows = tuple(read_list(Path(subset.list)))
             return ListRule(rows, images_per_class, seed or 0, name=subset.list)
         return SubsetRule(
-            images_per_class=subset.images_per_class if images_per_class is None else images_per_class,
+            images_per_class=images_per_class or subset.images_per_class or subset.images,
             seed=subset.seed if seed is None else seed,
             validation=subset.validation,
             test_per_class=subset.test_per_class,
@@ -133,7 +208,7 @@ class Challenge(_Section):
         if self.source.world:
             from vipriors.worlds import load_source
 
-            return load_source(self.source.world)
+            return load_source(self.source.world, self.task)
         path = path or self.source.path
         if self.source.kind == "imagenet" and not images:
             return self._open_imagenet(None)
@@ -143,6 +218,8 @@ class Challenge(_Section):
                 f"challenge {self.name}",
                 f"needs your copy of its images: give its folder with --source.{how}",
             )
+        if self.source.kind in ANNOTATED_KINDS:
+            return open_annotated(self.source.kind, path, self.task, self.source.classes)
         kind = detect_kind(path) if self.source.kind == "auto" else self.source.kind
         source = self._open_imagenet(path) if kind == "imagenet" else open_source(kind, path)
         if self.source.classes is None:
@@ -153,6 +230,10 @@ class Challenge(_Section):
                 f"challenge {self.name}, source.classes", f"names {len(self.source.classes)} classes; {found}"
             )
         return dataclasses.replace(source, classes=self.source.classes)
+
+    def label_names(self, names: Sequence[str]) -> Sequence[str] | None:
+        """What a task must be told of the classes to read labels: their names, unless it knows them."""
+        return None if self.source.kind == "cityscapes" else names
 
     def _open_imagenet(self, path: Path | None) -> Source:
         rule = self.rule()

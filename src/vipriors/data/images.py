@@ -139,6 +139,25 @@ def resize(image: Pixels, size: tuple[int, int]) -> Pixels:
     return np.stack([scaled(image[:, :, channel]) for channel in range(channels)], axis=2)
 
 
+def stretch(image: Pixels, size: tuple[int, int]) -> Pixels:
+    """Scale an image to `size` whatever its aspect, so that positions scale by one factor a side.
+
+    Antialiased bilinear.
+
+    Args:
+        image: uint8 `(H, W, C)`, C 1 or 3.
+        size: `(height, width)` in pixels.
+
+    Returns:
+        uint8 `(height, width, C)`; the image itself when it already has that size.
+    """
+    if image.shape[:2] == size:
+        return image
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    scaled = np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return scaled.reshape(*size, image.shape[2])
+
+
 def encode(pixels: npt.NDArray[Any]) -> tuple[str, bytes]:
     """The suffix and content of the file for an image: `.png` where `encode_png` can, else `.npy`.
 
@@ -147,7 +166,7 @@ def encode(pixels: npt.NDArray[Any]) -> tuple[str, bytes]:
     """
     if pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2] in (1, 3)):
         return ".png", encode_png(pixels)
-    return ".npy", _encode_npy(pixels)
+    return ".npy", encode_npy(pixels)
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -171,7 +190,8 @@ def encode_png(pixels: Pixels) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
-def _encode_npy(pixels: npt.NDArray[Any]) -> bytes:
+def encode_npy(pixels: npt.NDArray[Any]) -> bytes:
+    """An `.npy` file whose bytes depend on nothing but the values, for uint8 or uint16 of any shape."""
     # By hand because numpy has changed the padding of its header between versions.
     kind = "|u1" if pixels.dtype == np.uint8 else "<u2"
     text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {tuple(map(int, pixels.shape))}, }}"

@@ -1,4 +1,4 @@
-"""Images of a split as one array: decoded once, at training size, in memory or mapped from a cache file."""
+"""Images or clips of a split as one array: decoded once, at training size, in memory or mapped."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from vipriors.data.clips import even_frames, read_clip, resize_clip
 from vipriors.data.files import Progress, free_bytes, map_all, os_errors
-from vipriors.data.images import read_image, resize
+from vipriors.data.images import read_image, resize, stretch
 from vipriors.data.manifest import Row
 from vipriors.problems import BadInput
 
@@ -22,21 +24,47 @@ _DECODING = "1"
 
 
 @dataclass(frozen=True)
+class Form:
+    """What every image or clip is brought to."""
+
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    channels: int
+    """1 or 3, or what the files hold; see `read_image`."""
+    fit: Literal["crop", "stretch"] = "crop"
+    """`crop` keeps the aspect and cuts what does not fit; `stretch` keeps everything and the aspect not."""
+    frames: int | None = None
+    """Evenly spaced frames of each clip; None for images."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(H, W, C)`, of clips `(T, H, W, C)`."""
+        return (*((self.frames,) if self.frames else ()), *self.size, self.channels)
+
+    def decode(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
+        """One image or clip from its file's content; `name` is what messages call it."""
+        if self.frames:
+            clip = read_clip(data, channels=self.channels, name=name)
+            return resize_clip(clip[even_frames(len(clip), self.frames)], self.size)
+        image = read_image(data, channels=self.channels, name=name)
+        return resize(image, self.size) if self.fit == "crop" else stretch(image, self.size)
+
+
+@dataclass(frozen=True)
 class Split:
-    """The images of a split."""
+    """The images or clips of a split."""
 
     ids: list[str]
     images: npt.NDArray[np.uint8]
-    """uint8 `(N, H, W, C)`; read-only and memory-mapped where it is large."""
+    """uint8 `(N, H, W, C)`, of clips `(N, T, H, W, C)`; read-only and memory-mapped where it is large."""
     labels: npt.NDArray[np.int64] | None
-    """int64 `(N,)`; None for the test split."""
+    """int64 `(N,)`; None for the test split, and where labels are more than a class."""
 
 
 def load_split(
     root: Path,
     rows: Sequence[Row],
-    size: tuple[int, int],
-    channels: int,
+    form: Form,
     *,
     memory_limit: int = 2 << 30,
     cache: Path | None = None,
@@ -47,10 +75,9 @@ def load_split(
     Args:
         root: the prepared folder.
         rows: the images, as its manifest lists them.
-        size: `(height, width)` in pixels; see `resize`.
-        channels: of the result; see `read_image`.
+        form: what they are brought to.
         memory_limit: most bytes held in memory; more are mapped from `cache`.
-        cache: folder for decoded arrays, which the next call with the same images, size and channels reads.
+        cache: folder for decoded arrays, which the next call with the same images and form reads.
         progress: called with (images done, images in all) while decoding.
 
     Raises:
@@ -59,13 +86,13 @@ def load_split(
     ids = [row.id for row in rows]
     known = [row.label for row in rows if row.label is not None]
     labels = np.array(known, np.int64) if len(known) == len(rows) else None
-    shape = (len(rows), *size, channels)
+    shape = (len(rows), *form.shape)
     large = math.prod(shape) > memory_limit
 
     def fill(images: npt.NDArray[np.uint8]) -> None:
         def decode(item: tuple[int, Row]) -> None:
             index, row = item
-            images[index] = resize(_read(root / row.file, row, channels), size)
+            images[index] = form.decode(_read(root / row.file, row), str(root / row.file))
 
         map_all(decode, list(enumerate(rows)), progress)
 
@@ -77,7 +104,7 @@ def load_split(
         fill(images)
         return Split(ids, images, labels)
 
-    file = cache / f"{_cache_key(rows, size, channels)}.npy"
+    file = cache / f"{_cache_key(rows, form)}.npy"
     if not _holds(file, shape):
         # A disk that fills up under a memory map kills the process instead of raising an error.
         if math.prod(shape) > (free := free_bytes(cache)):
@@ -96,7 +123,7 @@ def load_split(
     return Split(ids, np.load(file, mmap_mode="r" if large else None), labels)
 
 
-def _read(path: Path, row: Row, channels: int) -> npt.NDArray[np.uint8]:
+def _read(path: Path, row: Row) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -104,11 +131,11 @@ def _read(path: Path, row: Row, channels: int) -> npt.NDArray[np.uint8]:
     if hashlib.sha256(data).hexdigest() != row.sha256:
         message = "is damaged or changed: its SHA-256 is not the one in the manifest"
         raise BadInput.single(path, message)
-    return read_image(data, channels=channels, name=str(path))
+    return data
 
 
-def _cache_key(rows: Sequence[Row], size: tuple[int, int], channels: int) -> str:
-    parts = [_DECODING, f"{size[0]}x{size[1]}x{channels}", *(row.sha256 for row in rows)]
+def _cache_key(rows: Sequence[Row], form: Form) -> str:
+    parts = [_DECODING, repr(form), *(row.sha256 for row in rows)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

@@ -26,9 +26,9 @@ class Row:
     """Names the image everywhere, and is the name of its file: `ants_0.jpg`, `img_17.png`."""
     split: str
     label: int | None
-    """Class; None for test images."""
+    """Class; None for test images, and where labels are more than a class."""
     file: str
-    """Path from the prepared folder: `images/train/ants_0.jpg`."""
+    """Path from the prepared folder: `images/train/ants_0.jpg`, or `clips/…`."""
     source: str
     """Key in the source. Empty for test images, where it would tell the class."""
     sha256: str
@@ -100,9 +100,9 @@ def _faults(line: list[str]) -> list[str]:
         faults.append(f"split {split!r} is unknown; expected train, val or test")
     if split == "test" and label:
         faults.append(f"label of a test image is {label!r}; expected none")
-    elif split != "test" and not re.fullmatch(r"[0-9]{1,9}", label):
+    elif label and not re.fullmatch(r"[0-9]{1,9}", label):
         faults.append(f"label {label!r} is no class; expected 0, 1, 2, …")
-    if file != f"images/{split}/{id}":
+    if file not in (f"images/{split}/{id}", f"clips/{split}/{id}"):
         faults.append(f"file {file!r} is misplaced; expected 'images/{split}/{id}'")
     if not _SHA256.fullmatch(sha256):
         faults.append(f"sha256 {sha256!r} is no hash; expected 64 hexadecimal digits")

@@ -7,26 +7,27 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from vipriors.data import files
+from vipriors.data.clips import read_clip
 from vipriors.data.files import FilePart, Progress, map_all, os_errors, temporary_name, write_atomic
 from vipriors.data.images import read_image
 from vipriors.data.lists import ListRule
 from vipriors.data.manifest import Row, csv_bytes, manifest_hash, write_manifest
 from vipriors.data.prepared import (
+    ANNOTATIONS,
     DATASET,
-    LABEL_HASHES,
+    HASHES,
+    LABELS,
     MANIFEST,
-    TEST_LABELS,
-    TEST_SOURCES,
     UNFINISHED,
     Dataset,
     Prepared,
 )
-from vipriors.data.sources.base import Source
+from vipriors.data.sources.base import AnnotatedSource, Source, SourceSample
 from vipriors.data.subset import SPLITS, Pick, Rule, cut
 from vipriors.problems import BadInput, Problem
 
@@ -65,9 +66,11 @@ def prepare(
     _check_apart(source, out)
     picks = cut(source, rule, test_key=test_key)
     placed = [(pick.id, pick.split, pick.sample.label, pick.sample.key) for pick in picks]
+    annotated = source if isinstance(source, AnnotatedSource) else None
     identity: dict[str, Any] = {
         "challenge": challenge,
-        "classes": list(source.classes),
+        "media": annotated.media if annotated else "images",
+        "classes": list(annotated.names if annotated else source.classes),
         "channels": channels,
         "rule": _described(rule),
         "cut_sha256": _digest([list(source.classes), placed]),
@@ -79,15 +82,19 @@ def prepare(
         needed, free = sum(size for _, size in plan), free_bytes(out)
         if needed > free:
             raise BadInput.single(out, f"the images need {needed} bytes, but {free} are free on its disk")
-        for split in {pick.split for pick in picks}:
-            (out / "images" / split).mkdir(parents=True, exist_ok=True)
+        for folder in {target.parent for target, _ in plan}:
+            folder.mkdir(parents=True, exist_ok=True)
         write_atomic(out / UNFINISHED, _json(identity))
 
         rows = map_all(lambda pick: _place(source, pick, out, channels, mode), picks, progress)
-        _write_test_labels(out, picks, rows)
+        _write_test_labels(source, out, picks, rows)
         count = Counter(row.split for row in rows)
-        counts = {split: count[split] for split in SPLITS}
-        dataset = Dataset(**identity, counts=counts, manifest_sha256=manifest_hash(rows))
+        dataset = Dataset(
+            **identity,
+            counts={split: count[split] for split in SPLITS},
+            manifest_sha256=manifest_hash(rows),
+            annotations_sha256=_write_annotations(annotated, out, picks, rows) if annotated else None,
+        )
         write_manifest(out / MANIFEST, rows)
         write_atomic(out / DATASET, _json(dataset.model_dump()))
         (out / UNFINISHED).unlink()
@@ -137,7 +144,7 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
 def _plan(source: Source, pick: Pick, out: Path, mode: str) -> tuple[Path, int]:
     """Where an image goes, and the bytes on the disk that it still needs."""
     suffix, content = source.content(pick.sample)
-    target = _target(out, pick, suffix)
+    target = _target(source, out, pick, suffix)
     if target.exists() or (mode == "link" and isinstance(content, Path)):
         return target, 0
     match content:
@@ -154,9 +161,10 @@ def _place(source: Source, pick: Pick, out: Path, channels: int, mode: str) -> R
     """Put one image in its place unless it is there already; only images that decode get there."""
     suffix, content = source.content(pick.sample)
     data = content if isinstance(content, bytes) else content.read_bytes()
-    target = _target(out, pick, suffix)
+    target = _target(source, out, pick, suffix)
     if not target.exists() or target.stat().st_size != len(data) or target.read_bytes() != data:
-        read_image(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
+        read = read_clip if _media(source) == "clips" else read_image
+        read(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
         with os_errors(target):
             if mode == "copy" or not isinstance(content, Path) or not _link(content, target):
                 write_atomic(target, data)
@@ -164,7 +172,7 @@ def _place(source: Source, pick: Pick, out: Path, channels: int, mode: str) -> R
     return Row(
         id=target.name,
         split=pick.split,
-        label=None if test else pick.sample.label,
+        label=None if test or _in_one_group(source) else pick.sample.label,
         file=target.relative_to(out).as_posix(),
         source="" if test else pick.sample.key,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -176,8 +184,17 @@ def file_name(pick: Pick, suffix: str) -> str:
     return pick.id if pick.id.lower().endswith(suffix) else pick.id + suffix
 
 
-def _target(out: Path, pick: Pick, suffix: str) -> Path:
-    return out / "images" / pick.split / file_name(pick, suffix)
+def _target(source: Source, out: Path, pick: Pick, suffix: str) -> Path:
+    return out / _media(source) / pick.split / file_name(pick, suffix)
+
+
+def _media(source: Source) -> str:
+    return source.media if isinstance(source, AnnotatedSource) else "images"
+
+
+def _in_one_group(source: Source) -> bool:
+    """Whether a sample's label says nothing: all are in one group, and what is told apart is annotated."""
+    return isinstance(source, AnnotatedSource) and len(source.classes) == 1
 
 
 def _link(file: Path, target: Path) -> bool:
@@ -201,18 +218,45 @@ def _check_ids(targets: Sequence[Path]) -> None:
         )
 
 
-def _write_test_labels(out: Path, picks: Sequence[Pick], rows: Sequence[Row]) -> None:
-    tests = [(row.id, pick.sample) for pick, row in zip(picks, rows, strict=True) if pick.split == "test"]
+def _write_test_labels(source: Source, out: Path, picks: Sequence[Pick], rows: Sequence[Row]) -> None:
+    tests = _named(picks, rows, "test")
     if not tests:
         return
-    (out / "labels").mkdir(exist_ok=True)
-    labels = csv_bytes(("Image IDs", "Labels"), [(id, sample.label) for id, sample in tests])
     sources = csv_bytes(("Image IDs", "Source"), [(id, sample.key) for id, sample in tests])
+    if isinstance(source, AnnotatedSource):
+        labels = [(f"test/{name}", content) for name, content in source.annotations(tests)]
+    else:
+        content = csv_bytes(("Image IDs", "Labels"), [(id, sample.label) for id, sample in tests])
+        labels = [("test.csv", content)]
+    _write_hashed(out / LABELS, [*labels, ("test_sources.csv", sources)])
+
+
+def _write_annotations(source: AnnotatedSource, out: Path, picks: Sequence[Pick], rows: Sequence[Row]) -> str:
+    """Write what there is to know of all images but the test labels; returns the hash of its hashes."""
+
+    def found() -> Iterable[tuple[str, bytes]]:
+        for split in SPLITS:
+            if named := _named(picks, rows, split):
+                tell = source.test_index if split == "test" else source.annotations
+                yield from ((f"{split}/{name}", content) for name, content in tell(named))
+
+    return _write_hashed(out / ANNOTATIONS, found())
+
+
+def _named(picks: Sequence[Pick], rows: Sequence[Row], split: str) -> list[tuple[str, SourceSample]]:
+    return [(row.id, pick.sample) for pick, row in zip(picks, rows, strict=True) if pick.split == split]
+
+
+def _write_hashed(folder: Path, contents: Iterable[tuple[str, bytes]]) -> str:
+    """Write files and their `SHA256SUMS`, whose own hash is returned."""
+    folder.mkdir(exist_ok=True)
     sums = ""
-    for name, content in ((TEST_LABELS, labels), (TEST_SOURCES, sources)):
-        write_atomic(out / name, content)
-        sums += f"{hashlib.sha256(content).hexdigest()}  {Path(name).name}\n"
-    write_atomic(out / LABEL_HASHES, sums.encode())
+    for name, content in contents:
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_atomic(folder / name, content)
+        sums += f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+    write_atomic(folder / HASHES, sums.encode())
+    return hashlib.sha256(sums.encode()).hexdigest()
 
 
 def _digest(value: object) -> str:

@@ -1,11 +1,18 @@
 """A prepared folder: what is where, and reading it back.
 
 OUT/dataset.json                 what the data set is; written last, so it means that all is there
-OUT/manifest.csv                 one row for every image
-OUT/images/{train,val,test}/ID   the images
+OUT/manifest.csv                 one row for every image, with its class
+OUT/images/{train,val,test}/ID   the images, or clips/…
 OUT/labels/test.csv              the only place of the test labels; not handed to participants
 OUT/labels/test_sources.csv      which image of the source each test image is
-OUT/labels/SHA256SUMS            of these two
+OUT/labels/SHA256SUMS            of all other files in labels
+
+Where labels are more than a class (maps, boxes, masks, persons):
+
+OUT/annotations/{train,val}/     the labels of these images: labels.json, or a PNG for each image, …
+OUT/annotations/test/            what must be known of the test beside its images; often nothing
+OUT/annotations/SHA256SUMS       of all of these
+OUT/labels/test/                 the test labels, in place of labels/test.csv
 """
 
 from __future__ import annotations
@@ -24,9 +31,10 @@ from vipriors.problems import BadInput, Problem
 DATASET = "dataset.json"
 MANIFEST = "manifest.csv"
 UNFINISHED = ".preparing.json"
-TEST_LABELS = "labels/test.csv"
-TEST_SOURCES = "labels/test_sources.csv"
-LABEL_HASHES = "labels/SHA256SUMS"
+ANNOTATIONS = "annotations"
+LABELS = "labels"
+TEST_LABELS = f"{LABELS}/test.csv"
+HASHES = "SHA256SUMS"
 
 
 class Dataset(BaseModel):
@@ -36,6 +44,7 @@ class Dataset(BaseModel):
 
     format: Literal[1] = 1
     challenge: str
+    media: Literal["images", "clips"] = "images"
     classes: list[str]
     channels: int = Field(ge=1)
     rule: dict[str, Any]
@@ -45,6 +54,8 @@ class Dataset(BaseModel):
     cut_sha256: str
     """Hash of everything that decides which images are where; the same cut gives the same hash."""
     manifest_sha256: str
+    annotations_sha256: str | None = None
+    """Hash of `annotations/SHA256SUMS`; None where the manifest's classes are all there is to know."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,18 @@ class Prepared:
     def split(self, name: str) -> list[Row]:
         """The rows of `train`, `val` or `test`."""
         return [row for row in self.rows if row.split == name]
+
+    def labels_of(self, split: str) -> Path | None:
+        """Where the labels of a split lie, as its task reads them: a file, or a folder of maps.
+
+        None where they are not at hand, or are all in the manifest.
+        """
+        folder = self.root / (LABELS if split == "test" else ANNOTATIONS) / split
+        if split == "test" and (self.root / TEST_LABELS).is_file():
+            return self.root / TEST_LABELS
+        if not folder.is_dir():
+            return None
+        return next(folder.glob("labels.*"), folder)
 
 
 def read_prepared(out: Path) -> Prepared:
@@ -102,8 +125,14 @@ def read_dataset(out: Path) -> Dataset:
 def mismatches(out: Path, dataset: Dataset, rows: list[Row]) -> list[Problem]:
     """Where a manifest is not the one that `dataset.json` speaks of."""
     path = out / MANIFEST
-    if sha256_file(path) != dataset.manifest_sha256:
-        return [Problem(str(path), f"has changed: its SHA-256 is not the one in {DATASET}")]
+    for file, expected in (
+        (path, dataset.manifest_sha256),
+        (out / ANNOTATIONS / HASHES, dataset.annotations_sha256),
+    ):
+        if expected and not file.is_file():
+            return [Problem(str(file), "is missing")]
+        if expected and sha256_file(file) != expected:
+            return [Problem(str(file), f"has changed: its SHA-256 is not the one in {DATASET}")]
     last = len(dataset.classes) - 1
     return [
         Problem(f"{path}, row {number}", f"class {row.label} is out of range; expected 0 to {last}")

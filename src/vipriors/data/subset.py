@@ -36,8 +36,9 @@ class SubsetRule:
     """Training and validation images of each class together; None takes all."""
     seed: int
     """Draws the training and validation images."""
-    validation: float
-    """Share of the images of each class that is validation, in [0, 1)."""
+    validation: float | None
+    """Share of the images of each class that is validation, in [0, 1). None takes the source's own validation
+    split whole, and `images_per_class` counts training images alone."""
     test_per_class: int | None
     """Test images of each class; None takes the source's own test split whole; 0 gives no test split."""
     test_seed: int = 0
@@ -48,7 +49,7 @@ class SubsetRule:
         problems: list[Problem] = []
         if self.images_per_class is not None and self.images_per_class < 1:
             problems.append(Problem("images_per_class", f"found {self.images_per_class}; expected 1 or more"))
-        if not 0 <= self.validation < 1:
+        if self.validation is not None and not 0 <= self.validation < 1:
             problems.append(Problem("validation", f"found {self.validation}; expected a share in [0, 1)"))
         if self.test_per_class is not None and self.test_per_class < 0:
             problems.append(Problem("test_per_class", f"found {self.test_per_class}; expected 0 or more"))
@@ -93,20 +94,26 @@ def cut(source: Source, rule: Rule, *, test_key: str = "") -> list[Pick]:
 def _by_rule(source: Source, rule: SubsetRule, test_key: str) -> list[Pick]:
     """Take the test images first: the source's own test split, or a draw that depends on `test_seed` only.
 
-    What is left (a source's own `val` too) is the pool for training and validation.
+    What is left is the pool for training and validation: a source's own `val` too, unless it stays apart.
     """
     has_test = any(sample.split == "test" for sample in source.samples)
     if rule.test_per_class is None and not has_test:
         message = "has no test split of its own; expected a rule with test_per_class (0 for no test split)"
         raise BadInput.single(source.name, message)
+    if rule.validation is None and not any(sample.split == "val" for sample in source.samples):
+        message = "has no validation split of its own; expected a rule with a share for validation"
+        raise BadInput.single(source.name, message)
     candidates: list[list[SourceSample]] = [[] for _ in source.classes]
     pools: list[list[SourceSample]] = [[] for _ in source.classes]
+    chosen: list[tuple[str, SourceSample]] = []
     for sample in source.samples:
-        side = candidates if sample.split == "test" or not has_test else pools
-        side[sample.label].append(sample)
+        if sample.split == "val" and rule.validation is None:
+            chosen.append(("val", sample))
+        else:
+            side = candidates if sample.split == "test" or not has_test else pools
+            side[sample.label].append(sample)
 
     problems: list[Problem] = []
-    chosen: list[tuple[str, SourceSample]] = []
     for name, tests, pool in zip(source.classes, candidates, pools, strict=True):
         ordered = _shuffled(tests, f"test/{rule.test_seed}/{name}")
         wanted = len(ordered) if rule.test_per_class is None else rule.test_per_class
@@ -116,10 +123,13 @@ def _by_rule(source: Source, rule: SubsetRule, test_key: str) -> list[Pick]:
             pool = ordered[wanted:]
         ordered_pool = _shuffled(pool, f"{rule.seed}/{name}")
         n = len(pool) if rule.images_per_class is None else rule.images_per_class
-        if len(pool) < max(n, 1):
-            found = f"has {len(pool)} images for training and validation; expected {max(n, 1)}"
+        # With splits of its own a source may have classes, such as persons, that are in one split only.
+        least = max(n, 1) if rule.validation is not None or pool else 0
+        if len(pool) < least:
+            what = "training and validation" if rule.validation is not None else "training"
+            found = f"has {len(pool)} images for {what}; expected {least}"
             problems.append(Problem(f"class {name}", found))
-        splits = validation_places(n, rule.validation)
+        splits = validation_places(n, rule.validation or 0.0)
         chosen += [("test", sample) for sample in ordered[:wanted]]
         chosen += [
             ("val" if held_out else "train", sample)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vipriors.data.files import Progress, map_all, sha256_file
 from vipriors.data.manifest import Row, read_manifest
-from vipriors.data.prepared import LABEL_HASHES, MANIFEST, TEST_LABELS, TEST_SOURCES, mismatches, read_dataset
+from vipriors.data.prepared import ANNOTATIONS, HASHES, LABELS, MANIFEST, mismatches, read_dataset
 from vipriors.problems import BadInput, Problem
 
 
@@ -30,12 +30,10 @@ def verify(out: Path, *, progress: Progress | None = None) -> list[Problem]:
         return error.problems
     found = map_all(lambda row: _fault(out, row), rows, progress)
     problems = mismatches(out, dataset, rows) + [problem for problem in found if problem]
-    listed = {row.file for row in rows} | {TEST_LABELS, TEST_SOURCES, LABEL_HASHES}
-    for folder in ("images", "labels"):
-        for path in sorted((out / folder).rglob("*")):
-            if not path.is_dir() and path.relative_to(out).as_posix() not in listed:
-                problems.append(Problem(str(path), "is not in the manifest; expected no such file"))
-    return problems + _label_faults(out)
+    listed = {row.file for row in rows}
+    for folder in ("images", "clips"):
+        problems += _strangers(out / folder, {file.removeprefix(f"{folder}/") for file in listed})
+    return problems + _faults_by_sums(out / ANNOTATIONS) + _faults_by_sums(out / LABELS)
 
 
 def _fault(out: Path, row: Row) -> Problem | None:
@@ -47,19 +45,28 @@ def _fault(out: Path, row: Row) -> Problem | None:
     return None
 
 
-def _label_faults(out: Path) -> list[Problem]:
-    hashes = out / LABEL_HASHES
-    if not (out / "labels").is_dir():
+def _faults_by_sums(folder: Path) -> list[Problem]:
+    """What is missing, changed or strange in a folder whose files a `SHA256SUMS` lists."""
+    sums = folder / HASHES
+    if not folder.is_dir():
         return []
-    if not hashes.is_file():
-        return [Problem(str(hashes), "is missing")]
-    sums = dict(re.findall(r"^([0-9a-f]{64})  (\S+)$", hashes.read_text("utf-8", "replace"), re.MULTILINE))
-    expected = {name: digest for digest, name in sums.items()}
-    problems: list[Problem] = []
-    for name in (TEST_LABELS, TEST_SOURCES):
-        path = out / name
+    if not sums.is_file():
+        return [Problem(str(sums), "is missing")]
+    found = re.findall(r"^([0-9a-f]{64})  (\S+)$", sums.read_text("utf-8", "replace"), re.MULTILINE)
+    problems = _strangers(folder, {HASHES, *(name for _, name in found)})
+    for digest, name in found:
+        path = folder / name
         if not path.is_file():
             problems.append(Problem(str(path), "is missing"))
-        elif sha256_file(path) != expected.get(path.name):
-            problems.append(Problem(str(path), "is damaged or changed: its SHA-256 is not in SHA256SUMS"))
+        elif sha256_file(path) != digest:
+            problems.append(Problem(str(path), f"is damaged or changed: its SHA-256 is not in {HASHES}"))
     return problems
+
+
+def _strangers(folder: Path, listed: set[str]) -> list[Problem]:
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    return [
+        Problem(str(path), "is not in the manifest; expected no such file")
+        for path in files
+        if path.relative_to(folder).as_posix() not in listed
+    ]

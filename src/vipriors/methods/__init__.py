@@ -45,18 +45,27 @@ def listings() -> list[Listing]:
     return sorted(found, key=lambda listing: listing.name)
 
 
+def listing(name: str) -> Listing:
+    """A method by its name.
+
+    Raises:
+        BadInput: There is no method of that name.
+    """
+    found = {one.name: one for one in listings()}
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadInput.single(f"method {name!r}", f"unknown; expected one of {', '.join(found)}{hint}")
+    return found[name]
+
+
 def load(name: str) -> type[Any]:
     """The dataclass of a method: the one class of its module that can `fit`.
 
     Raises:
         BadInput: There is no method of that name.
     """
-    found = {listing.name: listing for listing in listings()}
-    if name not in found:
-        near = difflib.get_close_matches(name, found, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise BadInput.single(f"method {name!r}", f"unknown; expected one of {', '.join(found)}{hint}")
-    module = importlib.import_module(found[name].module)
+    module = importlib.import_module(listing(name).module)
     (method,) = (
         value
         for value in vars(module).values()

@@ -6,7 +6,7 @@ returns something that predicts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -21,12 +21,35 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images with their labels."""
+    """Images or clips with their labels.
+
+    Labels by task: classification, actions and reid (the person) int64 `(N,)`; segmentation uint8 `(N, H, W)`
+    with positions in `classes`, or `IGNORED`; detection and instances one `Objects` for each image.
+    """
 
     images: NDArray[np.uint8]
-    """`(N, H, W, C)`, decoded, at the challenge's input size; perhaps memory-mapped."""
-    labels: NDArray[np.int64]
-    """`(N,)`"""
+    """`(N, H, W, C)`, clips `(N, T, H, W, C)`: decoded, at the challenge's input size, perhaps mapped."""
+    labels: Any
+
+
+IGNORED = 255
+"""In a label map: a pixel without a class."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Objects in one image: annotated ones, or with `scores` found ones."""
+
+    classes: NDArray[np.int64]
+    """`(n,)`, positions in the training set's `classes`."""
+    boxes: NDArray[np.float32]
+    """`(n, 4)`: left, top, right, bottom in pixels of the input."""
+    masks: NDArray[np.bool_] | None = None
+    """`(n, H, W)` at the input size; None where the task has none."""
+    scores: NDArray[np.float32] | None = None
+    """`(n,)`, of found objects, the highest first."""
+    crowds: NDArray[np.bool_] | None = None
+    """`(n,)`, of annotated objects: whether it is a crowd, which is neither to be found nor background."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +59,16 @@ class TrainingSet:
     train: Labelled
     """What is fitted to."""
     classes: tuple[str, ...]
-    """Names of the classes, by label."""
+    """Names of the classes, by label; of the persons for reid."""
     invariance: Invariance = field(default_factory=Invariance)
     held_out: Labelled | None = None
     """Validation images that a method may choose by but never fit to. None: fit with what is set."""
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """`(C, H, W)`"""
-        _, height, width, channels = self.train.images.shape
-        return channels, height, width
+    def image_shape(self) -> tuple[int, ...]:
+        """`(C, H, W)`, of clips `(C, T, H, W)`."""
+        _, *sides, channels = self.train.images.shape
+        return (channels, *sides)
 
 
 @dataclass(frozen=True)
@@ -61,26 +84,54 @@ class Context:
     progress: Progress | None = None
 
 
-class Classifier(Protocol):
-    """A fitted method that tells images apart."""
-
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities `(N, K)` of images `(N, H, W, C)`."""
+class Model(Protocol):
+    """A fitted method; what it can do besides depends on its task."""
 
     def save(self, folder: Path) -> None:
         """Stores what `Method.load` needs."""
 
 
+class Classifier(Model, Protocol):
+    """Tells images or clips apart: tasks classification and actions."""
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Class probabilities `(N, K)` of images `(N, H, W, C)` or clips `(N, T, H, W, C)`."""
+
+
+class Segmenter(Model, Protocol):
+    """Gives every pixel a class."""
+
+    def maps(
+        self, images: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Positions of classes `(h, w)` for each of the images `(N, H, W, C)`, at the sizes asked for."""
+
+
+class Detector(Model, Protocol):
+    """Finds objects, with masks for the task instances."""
+
+    def detect(self, images: NDArray[np.uint8]) -> Iterator[Objects]:
+        """What is found in each of the images `(N, H, W, C)`, with scores, in pixels of the input."""
+
+
+class Embedder(Model, Protocol):
+    """Places images so that those of one person are close."""
+
+    def embeddings(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Points `(N, D)` of images `(N, H, W, C)`, to be compared by Euclidean distance."""
+
+
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit leaves: the classifier, and facts worth recording (weights' hashes, parameters, FLOPs)."""
+    """What a fit leaves: the model, and facts worth recording (weights' hashes, parameters, FLOPs)."""
 
-    classifier: Classifier
+    model: Any
+    """A `Classifier`, `Segmenter`, `Detector` or `Embedder`, as the method's task asks."""
     facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Method(Protocol):
-    """The hyper-parameters of a classification method."""
+    """The hyper-parameters of a method."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     """Values of `tiny`, `small` and `full`, over the defaults."""
@@ -88,10 +139,8 @@ class Method(Protocol):
     def fit(self, data: TrainingSet, context: Context) -> Fitted:
         """Trains from random weights."""
 
-    def load(
-        self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any
-    ) -> Classifier:
-        """Restores the classifier that a fit saved in `folder`, for images `(C, H, W)`."""
+    def load(self, folder: Path, image_shape: tuple[int, ...], classes: int, execution: Any) -> Any:
+        """Restores the model that a fit saved in `folder`, for `TrainingSet.image_shape` and K classes."""
 
 
 @runtime_checkable

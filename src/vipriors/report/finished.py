@@ -36,7 +36,8 @@ class FinishedRun:
     outcome: RunRecord
     score: Score | None
     confusion: NDArray[np.int64] | None
-    """Test images by label and predicted class `(K, K + 1)`; the last column counts those without one."""
+    """Test images or clips by label and predicted class `(K, K + 1)`; the last column counts those without
+    one. None for tasks that give an image no class."""
     log: tuple[dict[str, float], ...]
     rehearsal: tuple[dict[str, float], ...]
 
@@ -65,7 +66,8 @@ def read_run(folder: Path) -> FinishedRun:
     if recipe is not None:
         with _collecting(problems):
             score = read_score(folder)
-            confusion = _confusion(score, folder / "scores.json", len(recipe.classes))
+            if recipe.challenge.task in ("classification", "actions"):
+                confusion = _confusion(score, folder / "scores.json", len(recipe.classes))
     if problems or recipe is None or outcome is None:
         raise BadInput(problems)
     return FinishedRun(folder, recipe, outcome, score, confusion, log, rehearsal)

@@ -75,8 +75,7 @@ def worst_mistakes(run: FinishedRun, data: Path) -> list[Mistake]:
     probabilities = certain if predictions.probabilities is None else predictions.probabilities
     confidence = probabilities[wrong, predictions.classes[wrong]]
     worst = wrong[np.argsort(-confidence, kind="stable")][:MOST].tolist()
-    size, channels = recipe.challenge.input.size, recipe.challenge.input.channels
-    images = load_split(data, [rows[place] for place in worst], size, channels).images
+    images = load_split(data, [rows[place] for place in worst], recipe.challenge.form).images
     found = []
     for place, image in zip(worst, images, strict=True):
         label, predicted = int(truth[place]), int(predictions.classes[place])

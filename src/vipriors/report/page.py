@@ -13,12 +13,24 @@ from vipriors.data.prepared import TEST_LABELS, read_dataset
 from vipriors.report import charts, confusion
 from vipriors.report.finished import FinishedRun, read_floors, read_run
 from vipriors.report.mistakes import Mistake, worst_mistakes
+from vipriors.report.pictures import Picture, pictures_of
 from vipriors.report.recipe import NARROW_SPACE, audit_command, facts, grouped, run_command
 
 METRICS = {
     "top1": "top-1 accuracy",
     "top5": "top-5 accuracy",
     "balanced_accuracy": "balanced accuracy",
+    "iou_class": "mean IoU",
+    "iou_category": "category IoU",
+    "iiou_class": "mean iIoU",
+    "iiou_category": "category iIoU",
+    "iou": "IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "rank1": "rank 1",
+    "rank5": "rank 5",
+    "rank10": "rank 10",
+    "n": "objects",
+    "n_results": "found",
 }
 
 
@@ -47,11 +59,14 @@ def write_report(run: Path, data: Path | None = None, out: Path | None = None) -
     finished = read_run(run)
     floors = read_floors(finished)
     mistakes: list[Mistake] | None = None
+    shown: list[Picture] = []
     if data is not None:
         read_dataset(data)
-        if (data / TEST_LABELS).is_file():
+        if finished.recipe.challenge.task != "classification":
+            shown = pictures_of(finished, data)
+        elif (data / TEST_LABELS).is_file():
             mistakes = worst_mistakes(finished, data)
-    page = render(finished, floors, mistakes, data_given=data is not None)
+    page = render(finished, floors, mistakes, shown, data_given=data is not None)
     file = out or run / "report.html"
     with os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +75,12 @@ def write_report(run: Path, data: Path | None = None, out: Path | None = None) -
 
 
 def render(
-    run: FinishedRun, floors: tuple[FinishedRun, ...], mistakes: list[Mistake] | None, *, data_given: bool
+    run: FinishedRun,
+    floors: tuple[FinishedRun, ...],
+    mistakes: list[Mistake] | None,
+    pictures: list[Picture],
+    *,
+    data_given: bool,
 ) -> str:
     """The page; `mistakes` is None where there are no images or no labels to make pictures from."""
     environment = Environment(
@@ -83,8 +103,11 @@ def render(
         score=run.score,
         headline=run.score.estimates[run.score.headline] if run.score else None,
         right=None if matrix is None else int(matrix.trace()),
-        tested=None if matrix is None else int(matrix.sum()),
-        guessing=None if matrix is None else float(matrix.sum(axis=1).max() / matrix.sum()),
+        guessing=guessing(run),
+        media="clips" if run.recipe.challenge.task == "actions" else "images",
+        by_class=run.recipe.challenge.task in ("classification", "actions"),
+        table=class_table(run),
+        pictures=pictures,
         comparison=comparison_chart(run, floors),
         curves=curves(run),
         large=large,
@@ -149,6 +172,34 @@ def curves(run: FinishedRun) -> list[Figure]:
                 caption += ", and loss on the validation images"
             figures.append(Figure(charts.line_chart(f"curve-{name}", title, unit, lines), f"{caption}."))
     return figures
+
+
+def guessing(run: FinishedRun) -> float | None:
+    """What always naming the most frequent class would score by the headline."""
+    if run.confusion is None or run.recipe.challenge.task != "classification":
+        return None
+    return float(run.confusion.sum(axis=1).max() / run.confusion.sum())
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Scores of each class."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+def class_table(run: FinishedRun) -> ClassTable | None:
+    """What the score's details say of each class; None where they do not, or the confusion says it."""
+    found = run.score.details.get("per_class") if run.score and run.confusion is None else None
+    if not found:
+        return None
+    columns = [key for key in found[0] if key != "class"]
+
+    def text(value: object) -> str:
+        return "–" if value is None else percent(value) if isinstance(value, float) else grouped(value)
+
+    return ClassTable(columns, [(row["class"], [text(row.get(key)) for key in columns]) for row in found])
 
 
 def percent(share: float) -> str:

@@ -63,7 +63,7 @@ def audit(run: Path, *, data: Path | None = None, source: Path | None = None) ->
         repeated = RunRecord.read(scratch / "run")
         repeated_score = read_score(scratch / "run")
         repeated_recipe = RunRecipe.read(scratch / "run")
-    file = run / "predictions.csv"
+    file = run / record.predictions
     submitted = sha256_file(file) if file.is_file() else "missing"
     first, second = record.facts, repeated.facts
     checks = {

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vipriors.problems import BadInput
-from vipriors.runs.run import load_classifier
+from vipriors.runs.run import load_model
 from vipriors.train import Execution, NetworkClassifier
 
 TOLERANCE = 1e-4
@@ -42,7 +42,7 @@ def export_onnx(run: Path, file: Path) -> float:
     Raises:
         BadInput: The run's method has no network, or the exported file answers differently.
     """
-    recipe, classifier = load_classifier(run, Execution(device="cpu"))
+    recipe, classifier = load_model(run, Execution(device="cpu"))
     if not isinstance(classifier, NetworkClassifier):
         raise BadInput.single(run, f"{recipe.method} has no network to export")
     import onnx

@@ -10,7 +10,7 @@ import numpy as np
 
 from vipriors.data.images import IMAGE_SUFFIXES, read_image, resize
 from vipriors.problems import BadInput, Problem
-from vipriors.runs.run import load_classifier
+from vipriors.runs.run import load_model
 
 BATCH = 256
 
@@ -54,7 +54,7 @@ def predict(run: Path, pictures: Path, execution: Any = None) -> tuple[list[Labe
     Raises:
         BadInput: The run is not finished, or there are no pictures.
     """
-    recipe, classifier = load_classifier(run, execution)
+    recipe, classifier = load_model(run, execution)
     files = pictures_in(pictures)
     size, channels = recipe.challenge.input.size, recipe.challenge.input.channels
     labelled: list[Labelled] = []

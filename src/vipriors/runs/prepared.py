@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ StageProgress = Callable[[str, int, int, str], None]
 class RunData:
     """The images of one run: which, and where they lie."""
 
-    root: Path
+    prepared: Prepared
     rows: tuple[Row, ...]
     classes: tuple[str, ...]
     challenge: Challenge
@@ -35,18 +36,23 @@ class RunData:
     cache: Path | None
 
     @property
+    def root(self) -> Path:
+        """The prepared folder."""
+        return self.prepared.root
+
+    @property
     def manifest_sha256(self) -> str:
-        """SHA-256 of the run's manifest."""
-        return manifest_hash(self.rows)
+        """SHA-256 of the run's manifest; where labels are more than a class, of it and of theirs."""
+        annotations, manifest = self.prepared.dataset.annotations_sha256, manifest_hash(self.rows)
+        return hashlib.sha256((manifest + annotations).encode()).hexdigest() if annotations else manifest
 
     def select(self, *splits: str) -> list[Row]:
         """The rows of some splits, in the manifest's order."""
         return [row for row in self.rows if row.split in splits]
 
     def load(self, *splits: str) -> Split:
-        """Decoded images of some splits, `(N, H, W, C)` uint8 at the challenge's input size."""
-        size, channels = self.challenge.input.size, self.challenge.input.channels
-        return load_split(self.root, self.select(*splits), size, channels, cache=self.cache)
+        """Decoded images or clips of some splits, uint8 in the challenge's form."""
+        return load_split(self.root, self.select(*splits), self.challenge.form, cache=self.cache)
 
 
 def default_folder(challenge: Challenge, rule: Rule) -> Path:
@@ -118,7 +124,7 @@ def find_data(
     prepare_if_missing(challenge, rule, folder, source, progress)
     prepared = read_prepared(folder)
     return RunData(
-        root=folder,
+        prepared=prepared,
         rows=tuple(_subset(prepared, challenge, rule)),
         classes=tuple(prepared.dataset.classes),
         challenge=challenge,
@@ -149,13 +155,14 @@ def _subset(prepared: Prepared, challenge: Challenge, rule: Rule) -> list[Row]:
     if wanted is None or (most is not None and most < wanted):
         raise BadInput.single(place, f"holds {most} images a class; expected {wanted or 'all'}")
     # Subsets are nested, in each split: the first of each class, in the order in which they were drawn.
-    in_validation = sum(validation_places(wanted, rule.validation))
+    in_validation = sum(validation_places(wanted, rule.validation or 0.0))
     quota = {"train": wanted - in_validation, "val": in_validation}
+    whole = {"test"} if rule.validation is not None else {"test", "val"}
     taken: Counter[tuple[str, int | None]] = Counter()
     rows = []
     for row in prepared.rows:
         taken[row.split, row.label] += 1
-        if row.split == "test" or taken[row.split, row.label] <= quota[row.split]:
+        if row.split in whole or taken[row.split, row.label] <= quota[row.split]:
             rows.append(row)
     return rows
 

@@ -8,7 +8,8 @@
       log.jsonl          a line of JSON every so many steps
       checkpoint.pt      where `--resume` goes on from
       model.pt           the weights that predict
-      predictions.csv    the submission
+      predictions.csv    the submission (.zip, .json, .txt for other tasks)
+      validation.csv     the same for the validation images, where they were left out of a training
       scores.json        the score, with intervals
       record.json        hashes, versions, device, cost
       rehearsal/         the same training without the validation images, and its curve on them
@@ -96,9 +97,12 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     counts: Counts
+    predictions: str = "predictions.csv"
+    """Name of the submission's file."""
     predictions_sha256: str
-    validation_top1: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Of the rehearsal, or of the run itself if it left the validation images out."""
+    validation: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The task's headline score on the validation images: of the rehearsal, or of the run itself if it left
+    them out."""
     facts: dict[str, Any] = {}
     """What the method says of its fit: cost, hashes of the weights."""
     environment: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from vipriors.data.prepared import ANNOTATIONS
 from vipriors.problems import BadInput
 
 STARTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "socket.connect")
@@ -79,6 +80,8 @@ def repeat(request: dict[str, Any]) -> None:
     assert learned is not None
     finish(data, learned, out, execution)
     allowed = {str((data.root / row.file).resolve()) for row in data.select("train", "val")}
+    for split in ("train", "val"):
+        allowed |= {str(file.resolve()) for file in (data.root / ANNOTATIONS / split).glob("*")}
     answer = {"foreign": foreign(events, allowed, out)}
     (scratch / "answer.json").write_text(json.dumps(answer))
 
@@ -88,7 +91,7 @@ def foreign(events: Iterable[tuple[str, str]], images: set[str], out: Path) -> l
 
     Args:
         events: Audit events: the event and its first argument.
-        images: Absolute paths of the training and validation images.
+        images: Absolute paths of the training and validation images and their labels.
         out: The run's folder.
     """
     places = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(Path(__file__).parents[1])}

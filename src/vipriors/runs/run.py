@@ -10,20 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from vipriors import methods
+from vipriors import methods, tasks
 from vipriors.data.files import sha256_file, write_atomic
-from vipriors.data.loader import Split
 from vipriors.data.manifest import write_manifest
-from vipriors.data.prepared import TEST_LABELS
-from vipriors.methods.protocol import Classifier, Context, Fitted, Labelled, Method, SelfTuning, TrainingSet
+from vipriors.methods.protocol import Context, Method, SelfTuning, TrainingSet
 from vipriors.problems import BadInput
+from vipriors.runs import bridges
 from vipriors.runs.environment import environment
 from vipriors.runs.prepared import RunData, StageProgress
 from vipriors.runs.records import Counts, RunRecipe, RunRecord, read_score
-from vipriors.tasks import classification
-from vipriors.tasks.index import Index
 from vipriors.tasks.score import Score
 
 
@@ -49,9 +44,9 @@ class Plan:
 class Learned:
     """What learning leaves, before the test images are looked at."""
 
-    classifier: Classifier
+    model: Any
     facts: dict[str, Any]
-    validation_top1: float | None
+    validation: float | None
 
 
 def run(
@@ -85,12 +80,16 @@ def run(
 
 def finish(data: RunData, learned: Learned, out: Path, execution: Any = None) -> Score | None:
     """The second part of `run`: predicts, checks, scores, and writes the record that ends the run."""
-    score = submit(data, learned.classifier, out)
+    file = out / f"predictions{bridges.find(data.challenge.task).SUFFIX}"
+    score = score_predictions(data, "test", learned.model, file)
+    if score is not None:
+        write_atomic(out / "scores.json", (json.dumps(score.to_json(), indent=1) + "\n").encode())
     counts = {split: len(data.select(split)) for split in ("train", "val", "test")}
     RunRecord(
         counts=Counts(**counts),
-        predictions_sha256=sha256_file(out / "predictions.csv"),
-        validation_top1=learned.validation_top1,
+        predictions=file.name,
+        predictions_sha256=sha256_file(file),
+        validation=learned.validation,
         facts=learned.facts,
         environment=environment(execution.resolved_device() if execution is not None else None),
     ).write(out)
@@ -113,6 +112,9 @@ def learn(
     """
     name = data.challenge.baseline if plan.method == "baseline" else plan.method
     method = methods.configure(name, plan.preset, plan.overrides)
+    if (task := methods.listing(name).family) != data.challenge.task:
+        expected = f"challenge {data.challenge.name} is about {data.challenge.task}"
+        raise BadInput.single(f"method {name}", f"is for the task {task}; {expected}")
     if out.exists() and any(out.iterdir()) and not resume:
         raise BadInput.single(out, "is not empty; go on with --resume, or choose another --out")
     has_validation = bool(data.select("val"))
@@ -134,7 +136,7 @@ def learn(
     recipe.write(out)
     write_manifest(out / "manifest.csv", data.rows)
 
-    validation_top1 = None
+    validation = None
     context = Context(plan.seed, out, resume, execution, partial(progress, "train") if progress else None)
     if plan.rehearse:
         rehearsal = dataclasses.replace(
@@ -142,22 +144,20 @@ def learn(
             folder=out / "rehearsal",
             progress=partial(progress, "rehearse") if progress else None,
         )
-        apart = _apart(data)
-        validation_top1 = _validation_accuracy(method.fit(apart, rehearsal), apart)
+        validation = _validation_score(data, method.fit(_apart(data), rehearsal).model, out)
     if plan.fit_on == "train":
-        apart = _apart(data)
-        fitted = method.fit(apart, context)
-        validation_top1 = _validation_accuracy(fitted, apart)
+        fitted = method.fit(_apart(data), context)
+        validation = _validation_score(data, fitted.model, out)
     else:
         fitted = method.fit(_training_set(data, "train", "val"), context)
-    fitted.classifier.save(out)
-    return Learned(fitted.classifier, fitted.facts, validation_top1)
+    fitted.model.save(out)
+    return Learned(fitted.model, fitted.facts, validation)
 
 
 def run_floors(
     data: RunData, seed: int, out: Path, progress: StageProgress | None = None
 ) -> dict[str, Score | None]:
-    """Runs the challenge's classical floors on the same images, in `out/floors/<name>`; scores by name."""
+    """Runs the challenge's floors on the same images, in `out/floors/<name>`; scores by name."""
     scores = {}
     for number, floor in enumerate(data.challenge.floors):
         if progress:
@@ -168,50 +168,46 @@ def run_floors(
     return scores
 
 
-def submit(data: RunData, classifier: Classifier, out: Path) -> Score | None:
-    """Predicts the test images, writes `predictions.csv`, checks it as anyone would, and scores it.
+def score_predictions(data: RunData, split: str, model: Any, file: Path) -> Score | None:
+    """Predicts the images of `val` or `test`, writes the file, checks it as anyone would, and scores it.
 
     Returns:
-        The score, also written to `scores.json`; None where the labels are not at hand.
+        The score; None where the labels are not at hand.
+
+    Raises:
+        BadInput: The predictions do not pass the check.
     """
-    test = data.load("test")
-    probabilities = classifier.probabilities(test.images)
-    file = out / "predictions.csv"
-    classification.write(file, test.ids, probabilities.argmax(1), probabilities)
-    index = Index(tuple(test.ids), len(data.classes))
-    predictions, problems = classification.check(file.read_bytes(), index, file.name)
-    if predictions is None:
-        raise BadInput(problems)
-    labels_file = data.root / TEST_LABELS
-    if not labels_file.is_file():
+    bridge, task = bridges.find(data.challenge.task), tasks.load(data.challenge.task)
+    bridge.write(data, split, model, file)
+    truth = bridge.truth(data, split)
+    if truth is None:
         return None
-    labels = classification.read_labels(labels_file.read_bytes(), str(labels_file))
-    score = classification.score(predictions, labels, index, data.classes)
-    write_atomic(out / "scores.json", (json.dumps(score.to_json(), indent=1) + "\n").encode())
+    predictions, problems = task.check(file.read_bytes(), truth.index, file.name)
+    if problems:
+        raise BadInput(problems)
+    score: Score = task.score(predictions, truth.labels, truth.index, truth.classes)
     return score
 
 
-def load_classifier(out: Path, execution: Any = None) -> tuple[RunRecipe, Classifier]:
+def load_model(out: Path, execution: Any = None) -> tuple[RunRecipe, Any]:
     """The trained model of a finished run, with the run's recipe."""
     recipe = RunRecipe.read(out)
     RunRecord.read(out)
     method = methods.restore(recipe.method, recipe.hyper_parameters)
-    shape = (recipe.challenge.input.channels, *recipe.challenge.input.size)
+    *sides, channels = recipe.challenge.form.shape
+    shape = (channels, *sides)
     return recipe, method.load(out, shape, len(recipe.classes), execution)
 
 
 def _training_set(data: RunData, *splits: str) -> TrainingSet:
-    return TrainingSet(_labelled(data.load(*splits)), data.classes, data.challenge.invariance)
+    labelled = bridges.find(data.challenge.task).labelled
+    return TrainingSet(labelled(data, *splits), data.classes, data.challenge.invariance)
 
 
 def _apart(data: RunData) -> TrainingSet:
     """The training images alone, with the validation images held out."""
-    return dataclasses.replace(_training_set(data, "train"), held_out=_labelled(data.load("val")))
-
-
-def _labelled(split: Split) -> Labelled:
-    assert split.labels is not None, "only test images have no labels"
-    return Labelled(split.images, split.labels)
+    held_out = bridges.find(data.challenge.task).labelled(data, "val")
+    return dataclasses.replace(_training_set(data, "train"), held_out=held_out)
 
 
 def _recipe(data: RunData, plan: Plan, name: str, method: Method, execution: Any) -> RunRecipe:
@@ -233,7 +229,8 @@ def _recipe(data: RunData, plan: Plan, name: str, method: Method, execution: Any
     )
 
 
-def _validation_accuracy(fitted: Fitted, data: TrainingSet) -> float:
-    assert data.held_out is not None
-    predicted = fitted.classifier.probabilities(data.held_out.images).argmax(1)
-    return float(np.mean(predicted == data.held_out.labels))
+def _validation_score(data: RunData, model: Any, out: Path) -> float | None:
+    """The task's headline score on the validation images, whose predictions stay in the run's folder."""
+    file = out / f"validation{bridges.find(data.challenge.task).SUFFIX}"
+    score = score_predictions(data, "val", model, file)
+    return score.estimates[score.headline].value if score else None

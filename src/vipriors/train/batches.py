@@ -34,7 +34,7 @@ class Batches:
     span two permutations, so every batch is full even when there are fewer images than a batch holds.
 
     Args:
-        images: `(N, H, W, C)` uint8, in memory or memory-mapped.
+        images: `(N, H, W, C)` or clips `(N, T, H, W, C)`, uint8, in memory or memory-mapped.
         labels: `(N,)` integers, or any tensor of targets with N rows.
         batch_size: Images in a batch.
         seed: Decides the order.
@@ -91,10 +91,13 @@ class Batches:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of a step: images `(B, C, H, W)` in [0, 1], channels last in memory, and targets."""
+        """The batch of a step: images `(B, C, H, W)` in [0, 1], channels last in memory, and targets.
+
+        Clips are `(B, C, T, H, W)`.
+        """
         indices = self.indices(step)
         images = self.images[indices]
         if images.device != self.device:
             images = images.pin_memory().to(self.device, non_blocking=True)
         targets = self.labels[indices.to(self.labels.device)]
-        return images.permute(0, 3, 1, 2).to(torch.float32).div_(255), targets
+        return images.movedim(-1, 1).to(torch.float32).div_(255), targets

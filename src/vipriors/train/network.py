@@ -93,7 +93,7 @@ def weights_hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def forward_flops(network: nn.Module, image_shape: tuple[int, int, int]) -> int:
+def forward_flops(network: nn.Module, image_shape: tuple[int, ...]) -> int:
     """Floating-point operations of one forward pass on one image `(C, H, W)`; a multiply-add is two."""
     from torch.utils.flop_counter import FlopCounterMode
 

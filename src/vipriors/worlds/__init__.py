@@ -1,6 +1,7 @@
 """Seeded generators of labelled samples: data that every machine has.
 
-A world is a module of this folder with a function of the same name that returns a `Source`.
+A world is a module of this folder with a function of the same name, from a task to a `Source` with labels
+for it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ def summaries() -> list[tuple[str, str]]:
     return [(name, (doc or "").partition("\n")[0]) for name, doc in docs.items()]
 
 
-def load_source(name: str) -> Source:
-    """The samples of a world.
+def load_source(name: str, task: str) -> Source:
+    """The samples of a world, with labels for a task.
 
     Raises:
-        BadInput: There is no such world; lists those there are.
+        BadInput: There is no such world, or it has no such labels; lists what there is.
     """
     names = [known for known, _ in summaries()]
     if name not in names:
         raise BadInput.single(f"world {name!r}", f"unknown; expected one of {', '.join(names)}")
-    source: Source = getattr(import_module(f"{__name__}.{name}"), name)()
+    source: Source = getattr(import_module(f"{__name__}.{name}"), name)(task)
     return source

@@ -9,10 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from vipriors.data.sources import ArrayPart, ArraySource
+from vipriors.problems import BadInput
 
 
-def digits() -> ArraySource:
-    """The digits as a source without splits: images uint8 `(1797, 8, 8, 1)`, classes `0` to `9`."""
+def digits(task: str = "classification") -> ArraySource:
+    """The digits as a source without splits: images uint8 `(1797, 8, 8, 1)`, classes `0` to `9`.
+
+    Raises:
+        BadInput: The task is another than classification.
+    """
+    if task != "classification":
+        raise BadInput.single("world digits", f"has no labels for {task}; expected task classification")
     from sklearn.datasets import load_digits
 
     values, labels = load_digits(return_X_y=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from vipriors.data.files import os_errors
 from vipriors.data.sources.arrays import ArrayPart, ArraySource, open_numpy
-from vipriors.data.sources.base import Source, SourceSample
+from vipriors.data.sources.base import AnnotatedSource, Source, SourceSample
 from vipriors.data.sources.cifar import open_cifar_binary, open_cifar_python
 from vipriors.data.sources.folder import FolderSource, open_folder
 from vipriors.data.sources.idx import open_idx
@@ -14,7 +16,9 @@ from vipriors.data.sources.imagenet import ImagenetSource, open_imagenet
 from vipriors.problems import BadInput
 
 __all__ = [
+    "ANNOTATED_KINDS",
     "KINDS",
+    "AnnotatedSource",
     "ArrayPart",
     "ArraySource",
     "FolderSource",
@@ -22,11 +26,44 @@ __all__ = [
     "Source",
     "SourceSample",
     "detect_kind",
+    "open_annotated",
     "open_imagenet",
     "open_source",
 ]
 
 KINDS = ("folder", "idx", "cifar-binary", "cifar-python", "numpy")
+
+ANNOTATED_KINDS = {
+    "cityscapes": "open_cityscapes",
+    "coco": "open_coco",
+    "delftbikes": "open_delftbikes",
+    "kinetics400": "open_kinetics400",
+    "label-maps": "open_label_maps",
+    "synergy-reid": "open_synergy_reid",
+    "ucf101": "open_ucf101",
+    "voc": "open_voc",
+}
+"""The function that opens each kind, in the module of the same name; imported when it is needed."""
+
+
+def open_annotated(kind: str, path: Path, task: str, names: Sequence[str] | None = None) -> AnnotatedSource:
+    """Open a source whose labels are more than a class, or whose files are clips.
+
+    Args:
+        kind: one of `ANNOTATED_KINDS`.
+        path: the person's copy.
+        task: what the labels are for; some sources have them for several tasks.
+        names: of what is told apart, where the files only number it.
+
+    Raises:
+        BadInput: with every problem found in the source, or it has no labels for the task.
+    """
+    if not path.exists():
+        raise BadInput.single(path, "does not exist; expected the folder or file of the source data")
+    module = import_module(f"{__name__}.{kind.replace('-', '_')}")
+    with os_errors(path):
+        source: AnnotatedSource = getattr(module, ANNOTATED_KINDS[kind])(path, task, names)
+    return source
 
 
 def open_source(kind: str, path: Path) -> Source:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from vipriors.data.files import FilePart
 
@@ -43,3 +43,35 @@ class Source(Protocol):
 
     def content(self, sample: SourceSample) -> tuple[str, bytes | Path | FilePart]:
         """The file of an image: its suffix (`.png`), and its bytes or where the untouched file lies."""
+
+
+Named = Sequence[tuple[str, SourceSample]]
+"""Images with the names of their files in a prepared folder: `("img_17.png", sample)`."""
+
+NamedFiles = Iterable[tuple[str, bytes]]
+"""Files by their path below a folder."""
+
+
+@runtime_checkable
+class AnnotatedSource(Source, Protocol):
+    """A source whose labels are more than a class: maps, boxes, masks, persons; or whose files are clips.
+
+    `classes` and a sample's `label` are the groups a subset is drawn from evenly: all images may be in one.
+    """
+
+    @property
+    def media(self) -> Literal["images", "clips"]:
+        """What the files are."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of what is told apart: the classes that a prediction may give."""
+
+    def annotations(self, named: Named) -> NamedFiles:
+        """The labels of some images of one split, in the form in which their task reads labels.
+
+        Either one file `labels.<suffix>`, or for maps one PNG for each image.
+        """
+
+    def test_index(self, named: Named) -> NamedFiles:
+        """What a participant must know of the test beside its images, without labels; perhaps nothing."""

@@ -58,7 +58,7 @@ class NetworkMethod(Recipe, ABC):
     """Beta parameter of CutMix, where there is no mixup; 0 pastes nothing."""
 
     @abstractmethod
-    def network(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    def network(self, image_shape: tuple[int, ...], classes: int) -> nn.Module:
         """A network with fresh weights: standardised images `(B, C, H, W)` to logits `(B, classes)`."""
 
     def loss(self, network: nn.Module, images: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
@@ -77,7 +77,7 @@ class NetworkMethod(Recipe, ABC):
         return fit(self, data, context)
 
     def load(
-        self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any
+        self, folder: Path, image_shape: tuple[int, ...], classes: int, execution: Any
     ) -> NetworkClassifier:
         """Restores a network that `fit` trained."""
         empty = Standardise(torch.zeros(image_shape[0]), torch.ones(image_shape[0]))

@@ -47,8 +47,6 @@ class NearestNeighbour:
         """Remembers the training images."""
         return _floor.fit(self.estimator, data)
 
-    def load(
-        self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any
-    ) -> Classifier:
+    def load(self, folder: Path, image_shape: tuple[int, ...], classes: int, execution: Any) -> Classifier:
         """Reads the remembered images."""
         return _floor.load(self.estimator, folder, classes)

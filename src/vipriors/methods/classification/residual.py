@@ -130,7 +130,7 @@ class Residual(NetworkMethod):
     tuning: ClassVar[Mapping[str, tuple[float, float]]] = {"lr": (3e-3, 0.3), "weight_decay": (1e-4, 0.1)}
     """Ranges that are searched, both on a logarithmic scale."""
 
-    def network(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    def network(self, image_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network with fresh weights, `(B, C, H, W)` to `(B, classes)`."""
         channels, height, width = image_shape
         return residual_network(

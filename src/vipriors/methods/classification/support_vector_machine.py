@@ -55,8 +55,6 @@ class SupportVectorMachine:
         """Fits one machine for each pair of classes."""
         return _floor.fit(self.estimator, data)
 
-    def load(
-        self, folder: Path, image_shape: tuple[int, int, int], classes: int, execution: Any
-    ) -> Classifier:
+    def load(self, folder: Path, image_shape: tuple[int, ...], classes: int, execution: Any) -> Classifier:
         """Fits again to the stored training pixels."""
         return _floor.load(self.estimator, folder, classes)

@@ -90,7 +90,7 @@ class WideResidual(NetworkMethod):
         super().__post_init__()
         blocks_a_stage(self.depth)
 
-    def network(self, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    def network(self, image_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network with fresh weights, `(B, C, H, W)` to `(B, classes)`."""
         channels, height, width = image_shape
         size = min(height, width)
