@@ -202,7 +202,30 @@ def test_tables() -> None:
         return {"contender": contender, "images_per_class": size, "seed": seed, "scores": {"top1": top1}}
 
     records = [record("a", 5, 0, 0.8), record("a", 5, 1, 0.9), record("b", 5, 0, 0.7), record("b", 5, 1, 0.6)]
-    assert score_table(records).splitlines()[2] == "| a      | 85.0 ± 7.1 (2) |"
+    assert score_table(records).splitlines()[2] == "| a       | 85.0 ± 7.1 (2) |"
     line = difference_table(records, "b").splitlines()[2]
     oracle = stats.ttest_rel([80, 90], [70, 60]).confidence_interval()
     assert line == f"| a         | +20.0 [{oracle.low:+.1f}, {oracle.high:+.1f}] (not clear) |"
+
+
+def test_tables_name_the_score_and_what_was_counted() -> None:
+    records = [
+        {"contender": "a", "images_per_class": size, "seed": 0, "scores": {"AP": 0.25, "AP50": 0.5}}
+        | {"headline": "AP", "task": "detection"}
+        for size in (40, None, 20)
+    ]
+    header, _, row = score_table(records).splitlines()
+    assert [cell.strip() for cell in header.strip("|").split("|")] == [
+        "AP, %",
+        "all images",
+        "20 images",
+        "40 images",
+    ]
+    assert row.count("25.0 (1)") == 3
+
+
+def test_a_grid_of_the_challenge_s_own_size(tmp_path: Path) -> None:
+    own = grid(tmp_path, contenders=(read_contender("nearest-neighbour"),), sizes=(None,), seeds=(0,))
+    assert run_grid(own) == 1
+    (record,) = read_records(tmp_path / "results")
+    assert (record["images_per_class"], record["task"], record["headline"]) == (10, "classification", "top1")

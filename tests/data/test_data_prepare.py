@@ -178,7 +178,7 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, error):
 
     written = []
     write = files.write_atomic
-    monkeypatch.setattr("vipriors.data.prepare.write_atomic", lambda p, d: (written.append(p), write(p, d)))
+    monkeypatch.setattr("vipriors.data.place.write_atomic", lambda p, d: (written.append(p), write(p, d)))
     make(source, out, rule)
     monkeypatch.undo()
     make(source, tmp_path / "straight", rule)

@@ -29,8 +29,8 @@ class Grid:
 
     challenge: Challenge
     contenders: tuple[Contender, ...]
-    sizes: tuple[int, ...]
-    """Images a class."""
+    sizes: tuple[int | None, ...]
+    """Images a class, or in all where they have none; None for as many as the challenge takes by itself."""
     seeds: tuple[int, ...]
     out: Path
     """Where the records go."""

@@ -20,14 +20,16 @@ class Cell:
     """One cell of a grid: which method, on how many images, on which subset with which seed."""
 
     contender: str
-    images_per_class: int
+    images_per_class: int | None
+    """None for as many as the challenge takes by itself."""
     seed: int
     """Of the subset and of the training: a subset is drawn anew for every seed."""
 
     @property
     def name(self) -> str:
         """Also the name of its record's file."""
-        return f"{self.contender}-n{self.images_per_class}-s{self.seed}"
+        size = "own" if self.images_per_class is None else self.images_per_class
+        return f"{self.contender}-n{size}-s{self.seed}"
 
 
 def record_of(run: Path, cell: Cell) -> dict[str, Any]:
@@ -42,6 +44,8 @@ def record_of(run: Path, cell: Cell) -> dict[str, Any]:
     scores = score.to_json()
     return {
         "challenge": recipe.challenge.name,
+        "task": recipe.challenge.task,
+        "headline": score.headline,
         "contender": cell.contender,
         "method": recipe.method,
         "preset": recipe.preset,

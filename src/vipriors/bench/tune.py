@@ -101,8 +101,7 @@ def tune(search: Search, *, jobs: int = 1, done: Callable[[dict[str, Any]], None
             "images_per_class": search.images_per_class,
             "trials": len(finished),
             "subsets": [FIRST_SEED + subset for subset in range(search.subsets)],
-            "val_top1": round(best["val_top1"], 4),
-            "val_loss": round(best["val_loss"], 4),
+            **{key: round(value, 4) for key, value in best.items() if key.startswith("val_")},
         },
     }
     write_atomic(search.out / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False).encode())
@@ -131,6 +130,7 @@ def run_trial(search: Search, trial: int) -> dict[str, Any]:
                 learn(data, plan, Path(folder), execution=Execution(precision=search.precision))
                 lasts.append(json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1]))
             except FloatingPointError:  # too large a learning rate: as bad as can be, and finite in the log
-                lasts.append({"val_top1": 0.0, "val_loss": 1e9})
-    mean = {key: float(np.mean([last[key] for last in lasts])) for key in ("val_top1", "val_loss")}
+                lasts.append({"val_loss": 1e9})
+    watched = [key for key in lasts[0] if key.startswith("val_") and all(key in last for last in lasts)]
+    mean = {key: float(np.mean([last[key] for last in lasts])) for key in watched}
     return {"trial": trial, "values": values, **mean}

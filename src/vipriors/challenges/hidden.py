@@ -12,7 +12,7 @@ from vipriors import tasks
 from vipriors.challenges import find
 from vipriors.challenges.schema import Challenge, read_challenge
 from vipriors.data.files import read_bytes
-from vipriors.data.prepare import file_name
+from vipriors.data.place import file_name
 from vipriors.data.sources import AnnotatedSource
 from vipriors.data.subset import cut
 from vipriors.problems import BadInput, Problem

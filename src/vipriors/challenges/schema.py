@@ -26,6 +26,7 @@ from vipriors.data.sources import (
     open_imagenet,
     open_source,
 )
+from vipriors.data.sources.cityscapes import open_cityscapes
 from vipriors.data.subset import Rule, SubsetRule
 from vipriors.problems import BadInput, Problem
 
@@ -218,6 +219,9 @@ class Challenge(_Section):
                 f"challenge {self.name}",
                 f"needs your copy of its images: give its folder with --source.{how}",
             )
+        if self.source.kind == "cityscapes" and isinstance(rule := self.rule(), ListRule):
+            keys = [row.source for row in rule.rows]
+            return open_cityscapes(path, self.task, self.source.classes, keys)
         if self.source.kind in ANNOTATED_KINDS:
             return open_annotated(self.source.kind, path, self.task, self.source.classes)
         kind = detect_kind(path) if self.source.kind == "auto" else self.source.kind

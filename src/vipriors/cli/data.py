@@ -18,7 +18,16 @@ def add_commands(commands: Commands) -> None:
     add_subset(preparing)
     preparing.add_argument("--out", type=Path, metavar="DIR", help="default: data/CHALLENGE-nN-sS")
     preparing.add_argument(
-        "--mode", choices=("copy", "link"), default="copy", help="copy files, or link them"
+        "--mode",
+        choices=("copy", "link", "pack"),
+        default="copy",
+        help="copy files, link them, or pack each split into one tar file",
+    )
+    preparing.add_argument(
+        "--test-key",
+        type=Path,
+        metavar="FILE",
+        help="an organizer's secret that decides the names of the test images; made if there is none",
     )
 
     verifying = add_command(data, "verify", verify_, "find missing, damaged and changed files")
@@ -42,13 +51,17 @@ def prepare_(arguments: argparse.Namespace) -> int:
     """`vipriors data prepare`"""
     from vipriors.challenges import find
     from vipriors.challenges.schema import read_challenge
+    from vipriors.data.subset import read_test_key
     from vipriors.runs.prepared import default_folder, prepare_challenge
 
     challenge = read_challenge(find(arguments.challenge))
     rule = challenge.rule(arguments.images_per_class, arguments.subset_seed)
     out = arguments.out or default_folder(challenge, rule)
+    key = read_test_key(arguments.test_key) if arguments.test_key else ""
     with progress(arguments) as tell:
-        prepared = prepare_challenge(challenge, rule, out, arguments.source, arguments.mode, tell)
+        prepared = prepare_challenge(
+            challenge, rule, out, arguments.source, mode=arguments.mode, test_key=key, progress=tell
+        )
     counts = ", ".join(f"{count} {split}" for split, count in prepared.dataset.counts.items())
     return answer(
         arguments, {"folder": str(out), "counts": prepared.dataset.counts}, f"{out}: {counts} images"

@@ -15,7 +15,13 @@ def add_commands(commands: Commands) -> None:
     bench = add_command(commands, "bench", bench_, "run methods on subsets of several sizes and seeds")
     bench.add_argument("challenge", help="its name, or the path of its YAML file")
     bench.add_argument("methods", nargs="+", metavar="METHOD", help="METHOD, METHOD:PRESET or a recipe.yaml")
-    bench.add_argument("--sizes", type=whole_numbers, required=True, metavar="5,10,…", help="images a class")
+    bench.add_argument(
+        "--sizes",
+        type=whole_numbers,
+        default=(None,),
+        metavar="5,10,…",
+        help="images a class, or in all where they have none (default: as the challenge takes)",
+    )
     bench.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (default: 5)")
     bench.add_argument("--out", type=Path, required=True, metavar="DIR", help="records, one file a cell")
 
@@ -44,7 +50,7 @@ def bench_(arguments: argparse.Namespace) -> int:
     from vipriors.bench.contender import read_contender
     from vipriors.bench.grid import Grid, run_grid
     from vipriors.bench.records import read_records
-    from vipriors.bench.table import score_table
+    from vipriors.bench.table import headline, score_of, score_table
     from vipriors.challenges import find
     from vipriors.challenges.schema import read_challenge
 
@@ -64,9 +70,8 @@ def bench_(arguments: argparse.Namespace) -> int:
         def done(cell: Any, record: dict[str, Any]) -> None:
             nonlocal finished
             finished += 1
-            tell(
-                "bench", total - missing + finished, total, f"{cell.name} top1 {record['scores']['top1']:.3f}"
-            )
+            words = f"{cell.name} {headline(record)} {score_of(record):.3f}"
+            tell("bench", total - missing + finished, total, words)
 
         missing = len(grid.missing())
         tell("bench", total - missing, total, "")
@@ -103,7 +108,7 @@ def tune_(arguments: argparse.Namespace) -> int:
         def done(trial: dict[str, Any]) -> None:
             nonlocal count
             count += 1
-            tell("tune", count, search.trials, f"{trial['values']} top1 {trial['val_top1']:.3f}")
+            tell("tune", count, search.trials, f"{trial['values']} val_loss {trial['val_loss']:.3f}")
 
         found = tune(search, jobs=arguments.jobs or os.cpu_count() or 1, done=done)
     file = arguments.out / "recipe.yaml"

@@ -35,7 +35,11 @@ def add_command(
 def add_subset(to: argparse.ArgumentParser) -> None:
     """Arguments that say which images a challenge's run learns from."""
     to.add_argument(
-        "--images-per-class", type=int, metavar="N", help="training and validation images a class"
+        "--images-per-class",
+        "--images",
+        type=int,
+        metavar="N",
+        help="training and validation images a class; in all where they have no class",
     )
     to.add_argument("--subset-seed", type=int, metavar="S", help="which subset is drawn")
     to.add_argument("--source", type=Path, metavar="DIR", help="your copy of the source; never changed")

@@ -17,6 +17,7 @@ from vipriors.data.clips import even_frames, read_clip, resize_clip
 from vipriors.data.files import Progress, free_bytes, map_all, os_errors
 from vipriors.data.images import read_image, resize, stretch
 from vipriors.data.manifest import Row
+from vipriors.data.packed import PreparedFiles
 from vipriors.problems import BadInput
 
 _DECODING = "1"
@@ -89,10 +90,12 @@ def load_split(
     shape = (len(rows), *form.shape)
     large = math.prod(shape) > memory_limit
 
+    files = PreparedFiles(root)
+
     def fill(images: npt.NDArray[np.uint8]) -> None:
         def decode(item: tuple[int, Row]) -> None:
             index, row = item
-            images[index] = form.decode(_read(root / row.file, row), str(root / row.file))
+            images[index] = form.decode(_read(files, row), str(root / row.file))
 
         map_all(decode, list(enumerate(rows)), progress)
 
@@ -123,9 +126,10 @@ def load_split(
     return Split(ids, np.load(file, mmap_mode="r" if large else None), labels)
 
 
-def _read(path: Path, row: Row) -> bytes:
+def _read(files: PreparedFiles, row: Row) -> bytes:
+    path = files.root / row.file
     try:
-        data = path.read_bytes()
+        data = files.locate(row.file).read_bytes()
     except FileNotFoundError:
         raise BadInput.single(path, "is missing") from None
     if hashlib.sha256(data).hexdigest() != row.sha256:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vipriors.data import files
-from vipriors.data.clips import read_clip
-from vipriors.data.files import FilePart, Progress, map_all, os_errors, temporary_name, write_atomic
-from vipriors.data.images import read_image
+from vipriors.data.files import Progress, os_errors, write_atomic
 from vipriors.data.lists import ListRule
 from vipriors.data.manifest import Row, csv_bytes, manifest_hash, write_manifest
+from vipriors.data.place import Mode, media, place, plan
 from vipriors.data.prepared import (
     ANNOTATIONS,
     DATASET,
@@ -39,7 +37,7 @@ def prepare(
     *,
     challenge: str,
     channels: int,
-    mode: Literal["copy", "link"] = "copy",
+    mode: Mode = "copy",
     test_key: str = "",
     progress: Progress | None = None,
     free_bytes: Callable[[Path], int] = files.free_bytes,
@@ -56,6 +54,7 @@ def prepare(
         challenge: the name of the challenge that the data set is for.
         channels: 1 or 3, or what `.npy` images have; an image that cannot be read so is a problem.
         mode: `link` makes hard links where it can: no space, but then a change of a source file shows here.
+            `pack` writes a tar file for each split.
         test_key: decides the numbers of the test images; see `cut`.
         progress: called with (images done, images in all).
         free_bytes: tells the room on the disk of a folder.
@@ -69,7 +68,7 @@ def prepare(
     annotated = source if isinstance(source, AnnotatedSource) else None
     identity: dict[str, Any] = {
         "challenge": challenge,
-        "media": annotated.media if annotated else "images",
+        "media": media(source),
         "classes": list(annotated.names if annotated else source.classes),
         "channels": channels,
         "rule": _described(rule),
@@ -77,16 +76,14 @@ def prepare(
     }
     with os_errors(out):
         _claim(out, identity)
-        plan = map_all(lambda pick: _plan(source, pick, out, mode), picks)
-        _check_ids([target for target, _ in plan])
-        needed, free = sum(size for _, size in plan), free_bytes(out)
-        if needed > free:
+        paths, needed = plan(source, picks, out, mode)
+        _check_ids(paths)
+        if needed > (free := free_bytes(out)):
             raise BadInput.single(out, f"the images need {needed} bytes, but {free} are free on its disk")
-        for folder in {target.parent for target, _ in plan}:
-            folder.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / UNFINISHED, _json(identity))
 
-        rows = map_all(lambda pick: _place(source, pick, out, channels, mode), picks, progress)
+        rows = place(source, picks, out, channels=channels, mode=mode, progress=progress)
         _write_test_labels(source, out, picks, rows)
         count = Counter(row.split for row in rows)
         dataset = Dataset(
@@ -141,77 +138,11 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
         )
 
 
-def _plan(source: Source, pick: Pick, out: Path, mode: str) -> tuple[Path, int]:
-    """Where an image goes, and the bytes on the disk that it still needs."""
-    suffix, content = source.content(pick.sample)
-    target = _target(source, out, pick, suffix)
-    if target.exists() or (mode == "link" and isinstance(content, Path)):
-        return target, 0
-    match content:
-        case bytes():
-            size = len(content)
-        case FilePart():
-            size = content.size
-        case _:
-            size = content.stat().st_size
-    return target, -(-size // files.BLOCK) * files.BLOCK
-
-
-def _place(source: Source, pick: Pick, out: Path, channels: int, mode: str) -> Row:
-    """Put one image in its place unless it is there already; only images that decode get there."""
-    suffix, content = source.content(pick.sample)
-    data = content if isinstance(content, bytes) else content.read_bytes()
-    target = _target(source, out, pick, suffix)
-    if not target.exists() or target.stat().st_size != len(data) or target.read_bytes() != data:
-        read = read_clip if _media(source) == "clips" else read_image
-        read(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
-        with os_errors(target):
-            if mode == "copy" or not isinstance(content, Path) or not _link(content, target):
-                write_atomic(target, data)
-    test = pick.split == "test"
-    return Row(
-        id=target.name,
-        split=pick.split,
-        label=None if test or _in_one_group(source) else pick.sample.label,
-        file=target.relative_to(out).as_posix(),
-        source="" if test else pick.sample.key,
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
-
-
-def file_name(pick: Pick, suffix: str) -> str:
-    """The name of an image's file, which is its id in the prepared folder."""
-    return pick.id if pick.id.lower().endswith(suffix) else pick.id + suffix
-
-
-def _target(source: Source, out: Path, pick: Pick, suffix: str) -> Path:
-    return out / _media(source) / pick.split / file_name(pick, suffix)
-
-
-def _media(source: Source) -> str:
-    return source.media if isinstance(source, AnnotatedSource) else "images"
-
-
-def _in_one_group(source: Source) -> bool:
-    """Whether a sample's label says nothing: all are in one group, and what is told apart is annotated."""
-    return isinstance(source, AnnotatedSource) and len(source.classes) == 1
-
-
-def _link(file: Path, target: Path) -> bool:
-    temporary = temporary_name(target)
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(file, temporary)
-    except OSError:
-        return False  # Another disk, or a file system without links: copy instead.
-    temporary.replace(target)
-    return True
-
-
-def _check_ids(targets: Sequence[Path]) -> None:
+def _check_ids(paths: Sequence[str]) -> None:
     """Ids from a list may be equal to each other, or to given ones, only with their suffix."""
-    count = Counter(target.name.casefold() for target in targets)
-    twice = sorted({target.name for target in targets if count[target.name.casefold()] > 1})
+    ids = [path.rpartition("/")[2] for path in paths]
+    count = Counter(id_.casefold() for id_ in ids)
+    twice = sorted({id_ for id_ in ids if count[id_.casefold()] > 1})
     if twice:
         raise BadInput(
             [Problem(f"id {name}", "is not unique; give every row an id or none") for name in twice]

@@ -8,17 +8,24 @@ subsets that are nested: the 10 images a class of a seed are the first of its 50
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
+from vipriors.data.files import os_errors
 from vipriors.data.lists import ListRule
 from vipriors.data.sources.base import Source, SourceSample
 from vipriors.problems import BadInput, Problem
 
 SPLITS = ("train", "val", "test")
+
+SHORTEST_KEY = 16
+"""Characters."""
 
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 """What an id may look like: it becomes a file name on every system."""
@@ -89,6 +96,23 @@ def cut(source: Source, rule: Rule, *, test_key: str = "") -> list[Pick]:
     return (
         _by_list(source, rule, test_key) if isinstance(rule, ListRule) else _by_rule(source, rule, test_key)
     )
+
+
+def read_test_key(file: Path) -> str:
+    """An organizer's secret, from a file that is made, for its owner's eyes only, if it is not there.
+
+    Raises:
+        BadInput: it cannot be read or written, or is so short that it can be guessed.
+    """
+    with os_errors(file):
+        if not file.exists():
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
+                made.write(secrets.token_hex(32) + "\n")
+        key = file.read_text("utf-8", "replace").strip()
+    if len(key) < SHORTEST_KEY:
+        message = f"has a key of {len(key)} characters; expected {SHORTEST_KEY} or more, or no file"
+        raise BadInput.single(file, message)
+    return key
 
 
 def _by_rule(source: Source, rule: SubsetRule, test_key: str) -> list[Pick]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
 from vipriors.data.files import Progress, map_all, sha256_file
 from vipriors.data.manifest import Row, read_manifest
+from vipriors.data.packed import PreparedFiles
 from vipriors.data.prepared import ANNOTATIONS, HASHES, LABELS, MANIFEST, mismatches, read_dataset
 from vipriors.problems import BadInput, Problem
 
@@ -28,19 +30,21 @@ def verify(out: Path, *, progress: Progress | None = None) -> list[Problem]:
         rows = read_manifest(out / MANIFEST)
     except BadInput as error:
         return error.problems
-    found = map_all(lambda row: _fault(out, row), rows, progress)
+    files = PreparedFiles(out)
+    found = map_all(lambda row: _fault(files, row), rows, progress)
     problems = mismatches(out, dataset, rows) + [problem for problem in found if problem]
-    listed = {row.file for row in rows}
+    listed = {row.file for row in rows} | {f"{row.file.rpartition('/')[0]}.tar" for row in rows}
     for folder in ("images", "clips"):
         problems += _strangers(out / folder, {file.removeprefix(f"{folder}/") for file in listed})
     return problems + _faults_by_sums(out / ANNOTATIONS) + _faults_by_sums(out / LABELS)
 
 
-def _fault(out: Path, row: Row) -> Problem | None:
-    path = out / row.file
-    if not path.is_file():
+def _fault(files: PreparedFiles, row: Row) -> Problem | None:
+    path, place = files.root / row.file, files.locate(row.file)
+    if isinstance(place, Path) and not place.is_file():
         return Problem(str(path), "is missing")
-    if sha256_file(path) != row.sha256:
+    found = sha256_file(place) if isinstance(place, Path) else hashlib.sha256(place.read_bytes()).hexdigest()
+    if found != row.sha256:
         return Problem(str(path), "is damaged or changed: its SHA-256 is not the one in the manifest")
     return None
 

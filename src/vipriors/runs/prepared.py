@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from vipriors.challenges.schema import Challenge
 from vipriors.data.lists import ListRule
 from vipriors.data.loader import Split, load_split
 from vipriors.data.manifest import Row, manifest_hash
+from vipriors.data.place import Mode
 from vipriors.data.prepare import prepare
 from vipriors.data.prepared import DATASET, Prepared, read_prepared
 from vipriors.data.subset import Rule, validation_places
@@ -66,7 +66,8 @@ def prepare_challenge(
     rule: Rule,
     out: Path,
     source: Path | None = None,
-    mode: Literal["copy", "link"] = "copy",
+    mode: Mode = "copy",
+    test_key: str = "",
     progress: StageProgress | None = None,
 ) -> Prepared:
     """Cuts a challenge's subset into a prepared folder; see `vipriors.data.prepare`.
@@ -82,6 +83,7 @@ def prepare_challenge(
         challenge=challenge.name,
         channels=challenge.input.channels,
         mode=mode,
+        test_key=test_key,
         progress=(lambda done, total: tell(done, total, "")) if tell else None,
     )
 

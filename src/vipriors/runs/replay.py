@@ -82,6 +82,7 @@ def repeat(request: dict[str, Any]) -> None:
     allowed = {str((data.root / row.file).resolve()) for row in data.select("train", "val")}
     for split in ("train", "val"):
         allowed |= {str(file.resolve()) for file in (data.root / ANNOTATIONS / split).glob("*")}
+        allowed |= {str(tar.resolve()) for tar in data.root.glob(f"*/{split}.tar")}
     answer = {"foreign": foreign(events, allowed, out)}
     (scratch / "answer.json").write_text(json.dumps(answer))
 
