@@ -9,10 +9,11 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from vipriors.methods.protocol import Objects
 from vipriors.problems import BadInput
 from vipriors.runs.export import export_onnx
 from vipriors.runs.new import new_challenge
-from vipriors.runs.predict import pictures_in, predict
+from vipriors.runs.predict import IMAGE_SUFFIXES, Wish, _maps, _objects, files_in, predict
 from vipriors.runs.prepared import RunData, find_data
 from vipriors.runs.run import load_model
 from vipriors.train import Execution
@@ -20,15 +21,15 @@ from vipriors.train import Execution
 
 def test_predict_says_of_the_test_pictures_what_was_submitted(finished: Path, digits: RunData) -> None:
     folder = digits.root / "images" / "test"
-    labelled, problems = predict(finished, folder, Execution(device="cpu"))
+    labelled, problems = predict(finished, folder, execution=Execution(device="cpu"))
     assert problems == []
     submitted = [line.split(",") for line in (finished / "predictions.csv").read_text().splitlines()[1:]]
     by_name = {row[0]: (row[1], max(map(float, row[2:]))) for row in submitted}
     assert len(labelled) == len(by_name) == 800
     for one in labelled:
-        label, probability = by_name[Path(one.file).name]
-        assert one.label == label
-        assert one.probability == pytest.approx(probability, abs=1e-4)
+        label, probability = by_name[Path(one["file"]).name]
+        assert one["label"] == label
+        assert one["probability"] == pytest.approx(probability, abs=1e-4)
 
 
 def test_predict_goes_on_past_a_damaged_picture(finished: Path, tmp_path: Path) -> None:
@@ -37,8 +38,8 @@ def test_predict_goes_on_past_a_damaged_picture(finished: Path, tmp_path: Path) 
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "deeper" / "also.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "notes.txt").write_text("no picture")
-    labelled, problems = predict(finished, tmp_path, Execution(device="cpu"))
-    assert {Path(one.file).name for one in labelled} == {"good.jpg", "also.png"}
+    labelled, problems = predict(finished, tmp_path, execution=Execution(device="cpu"))
+    assert {Path(one["file"]).name for one in labelled} == {"good.jpg", "also.png"}
     assert [problem.place for problem in problems] == [str(tmp_path / "broken.png")]
 
 
@@ -46,14 +47,54 @@ def test_predict_with_a_floor(finished: Path, digits: RunData) -> None:
     floor = finished / "floors" / "nearest-neighbour"
     row = digits.select("train")[0]
     (one,), _ = predict(floor, digits.root / row.file)
-    assert one.label == digits.classes[row.label or 0]  # a training image is its own nearest neighbour
+    assert one["label"] == digits.classes[row.label or 0]  # a training image is its own nearest neighbour
 
 
 def test_pictures_in_nothing(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
-        pictures_in(tmp_path / "none")
+        files_in(tmp_path / "none", IMAGE_SUFFIXES, "picture")
     with pytest.raises(BadInput, match="has no pictures"):
-        pictures_in(tmp_path)
+        files_in(tmp_path, IMAGE_SUFFIXES, "picture")
+
+
+class _Finder:
+    """Finds two objects in an input of 4 x 6 pixels."""
+
+    def detect(self, images):
+        masks = np.zeros((2, 4, 6), bool)
+        masks[0, :2, :3], masks[1, 1:, 2:] = True, True
+        boxes = np.array([[0, 0, 3, 2], [2, 1, 6, 4]], np.float32)
+        for _ in images:
+            yield Objects(np.array([1, 0]), boxes, masks, np.array([0.9, 0.4], np.float32))
+
+
+def test_objects_are_told_in_the_picture_s_own_pixels(tmp_path: Path) -> None:
+    file = tmp_path / "wide.png"
+    Image.new("RGB", (60, 20)).save(file)
+    images = np.zeros((1, 4, 6, 3), np.uint8)
+    first, second = _objects([file], _Finder(), images, ("a", "b"), Wish(maps=tmp_path / "maps"))
+    assert list(first.values()) == [str(file), "b", 0.9, 0.0, 0.0, 30.0, 10.0]
+    assert list(second.values()) == [str(file), "a", 0.4, 20.0, 5.0, 60.0, 20.0]
+    map_ = np.asarray(Image.open(tmp_path / "maps" / "wide.png"))
+    expected = np.zeros((20, 60), np.uint8)
+    expected[5:, 20:] = 2
+    expected[:10, :30] = 1  # the surest lies on top
+    assert np.array_equal(map_, expected)
+    assert len(list(_objects([file], _Finder(), images, ("a", "b"), Wish(least=0.5)))) == 1
+
+
+def test_maps_are_told_by_their_share(tmp_path: Path) -> None:
+    file = tmp_path / "one.png"
+    Image.new("RGB", (5, 2)).save(file)
+
+    class Half:
+        def maps(self, images, sizes):
+            for height, width in sizes:
+                yield np.repeat([[2, 2, 2, 0, 0]], height, axis=0).astype(np.uint8)[:, :width]
+
+    rows = list(_maps([file], Half(), np.zeros((1, 4, 4, 3), np.uint8), "abc", Wish(maps=tmp_path / "maps")))
+    assert [(row["label"], row["share"]) for row in rows] == [("c", 0.6), ("a", 0.4)]
+    assert np.asarray(Image.open(tmp_path / "maps" / "one.png")).tolist() == [[2, 2, 2, 0, 0]] * 2
 
 
 def test_onnx_gives_the_same_answer_for_any_number_of_images(

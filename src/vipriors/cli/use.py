@@ -14,8 +14,14 @@ def add_commands(commands: Commands) -> None:
     """Adds the commands of this module."""
     predict = add_command(commands, "predict", predict_, "label pictures with a trained run")
     predict.add_argument("run", type=Path, help="a finished run folder")
-    predict.add_argument("--images", type=Path, required=True, help="a picture or a folder of pictures")
+    predict.add_argument("--images", type=Path, required=True, help="a picture or clip, or a folder of them")
     predict.add_argument("--out", type=Path, metavar="FILE", help="write a CSV file instead of printing it")
+    predict.add_argument(
+        "--least", type=float, default=0.3, metavar="SCORE", help="of objects that are told (default: 0.3)"
+    )
+    predict.add_argument(
+        "--maps", type=Path, metavar="DIR", help="for a PNG of each picture: its classes or objects by pixel"
+    )
     add_execution(predict)
 
     export = add_command(commands, "export", export_, "write a run's network for use elsewhere")
@@ -26,22 +32,21 @@ def add_commands(commands: Commands) -> None:
 
 def predict_(arguments: argparse.Namespace) -> int:
     """`vipriors predict`"""
-    import dataclasses
+    from vipriors.runs.predict import Wish, predict
 
-    from vipriors.runs.predict import predict
-
-    labelled, problems = predict(arguments.run, arguments.images, execution(arguments))
+    wish = Wish(arguments.least, arguments.maps)
+    found, problems = predict(arguments.run, arguments.images, wish, execution(arguments))
     table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["file", "label", "probability"])
-    writer.writerows([one.file, one.label, f"{one.probability:.4f}"] for one in labelled)
+    if found:
+        writer = csv.DictWriter(table, found[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)
     text = table.getvalue().rstrip("\n")
     if arguments.out:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
-        text = f"{arguments.out}: {len(labelled)} pictures labelled"
-    value = {"labelled": [dataclasses.asdict(one) for one in labelled]}
+        arguments.out.write_text(table.getvalue(), encoding="utf-8")
+        text = f"{arguments.out}: {len(found)} rows"
     if not problems:
-        return answer(arguments, value, text)
+        return answer(arguments, {"found": found}, text)
     if not arguments.json:
         print(text)
     return print_problems(arguments, problems)

@@ -43,6 +43,8 @@ def export_onnx(run: Path, file: Path) -> float:
         BadInput: The run's method has no network, or the exported file answers differently.
     """
     recipe, classifier = load_model(run, Execution(device="cpu"))
+    if recipe.challenge.task != "classification":
+        raise BadInput.single(run, f"is about {recipe.challenge.task}; only classification can be exported")
     if not isinstance(classifier, NetworkClassifier):
         raise BadInput.single(run, f"{recipe.method} has no network to export")
     import onnx
