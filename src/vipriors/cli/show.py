@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from vipriors.cli.output import Commands, add_command, answer
 
 KINDS = ("tasks", "challenges", "methods", "worlds")
+RUNS = "runs"
 
 
 def add_commands(commands: Commands) -> None:
     """Adds the commands of this module."""
-    listing = add_command(commands, "list", list_, "list tasks, challenges, methods and worlds")
-    listing.add_argument("kind", nargs="?", choices=KINDS, help="all of them by default")
+    listing = add_command(commands, "list", list_, "list tasks, challenges, methods, worlds, or your runs")
+    listing.add_argument("kind", nargs="?", choices=(*KINDS, RUNS), help="all but runs by default")
+    listing.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="of runs (default: runs)")
 
 
 def list_(arguments: argparse.Namespace) -> int:
     """`vipriors list`"""
+    if arguments.kind == RUNS:
+        from vipriors.runs.listing import finished_runs, table
+
+        runs = finished_runs(arguments.folder)
+        return answer(arguments, {"runs": [run.to_json() for run in runs]}, table(runs))
     from vipriors import challenges, methods, tasks, worlds
 
     found = {
