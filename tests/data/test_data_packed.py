@@ -37,7 +37,8 @@ def problems(function, *arguments, **options):
 def test_packed_and_loose_are_the_same_data_set(source, tmp_path):
     loose = prepare(source, RULE, tmp_path / "loose", challenge="toy", channels=3)
     tight = packed(source, tmp_path / "tight")
-    assert sorted(p.name for p in (tmp_path / "tight/images").iterdir()) == ["test.tar", "train.tar", "val.tar"]
+    names = sorted(path.name for path in (tmp_path / "tight/images").iterdir())
+    assert names == ["test.tar", "train.tar", "val.tar"]
     assert tight.dataset == loose.dataset and tight.rows == loose.rows
     for split in ("train", "val", "test"):
         one, two = (load_split(p.root, p.split(split), Form((5, 7), 3)) for p in (loose, tight))

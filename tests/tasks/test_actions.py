@@ -14,6 +14,7 @@ from vipriors.tasks.actions import (
     Predictions,
     check,
     index_of,
+    open_truth,
     read_classes,
     read_labels,
     score,
@@ -506,3 +507,12 @@ def test_faults_of_class_names():
         read_classes(b"label,idx\n")
     with pytest.raises(BadInput, match="row 2: 'sit' is no class; expected one of the 1 names of classes"):
         read_labels(b"label,videoid\nsit,a\n", classes={"run": 1})
+
+
+def test_truth_with_named_classes(tmp_path):
+    file = tmp_path / "test.csv"
+    file.write_text("label,videoid\nrun,a\nwalk,b\nrun,c\n")
+    truth = open_truth(file, ["walk", "run"])
+    assert truth.labels == {"a": 2, "b": 1, "c": 2} and truth.classes == ("walk", "run")
+    with pytest.raises(BadInput, match="row 2: .run. is no class"):
+        open_truth(file, ["walk", "jump"])

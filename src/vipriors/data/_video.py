@@ -1,8 +1,8 @@
 """Frames of a video file, decoded by PyAV (FFmpeg's libraries) from its bytes alone.
 
 The content decides the format, one of a closed list, and nothing but these bytes is ever opened: no playlist,
-no address, no second file. A damaged frame is shown as a player shows it, patched up or not at all; a video with
-many of them is refused.
+no address, no second file. A damaged frame is shown as a player shows it, patched up or not at all; a video
+with many of them is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vipriors.data.images import MAX_PIXELS
 from vipriors.problems import BadInput
 
 if TYPE_CHECKING:
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 MAX_FRAMES = 200_000
 """Most frames of a video: two hours at 25 a second."""
 
+MAX_PIXELS = 36_000_000
+"""Largest height × width of a frame: 8K."""
+
 MAX_DECODED = 7_000_000_000
 """Most frames × height × width that are decoded, seconds of work for a core."""
 
@@ -33,7 +35,7 @@ _SOUND = 3 / 4
 """Share of the stored frames that must decode undamaged: old encoders wrote some that no decoder likes."""
 
 _SHOWN = 1 / 2
-"""Share of the promised frames that must be shown: intact files promise repeated frames that they do not store."""
+"""Share of the promised frames that must be shown: a frame may be promised, and its repeats not stored."""
 
 _CODECS = (
     *("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "h264", "hevc", "vp8", "vp9", "av1", "libdav1d"),
@@ -86,13 +88,12 @@ def open_video(data: bytes, place: str, most: int = MAX_DECODED) -> Video:
         container = av.open(
             BytesIO(data),
             format=format_of(data),
-            options={"codec_whitelist": ",".join(_CODECS), "protocol_whitelist": "none"},
+            options={"codec_whitelist": ",".join(_CODECS)},
             metadata_errors="replace",
             io_open=_refuse,
         )
         if not container.streams.video:
-            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-            raise BadInput.single(place, f"holds no video, but {kinds}")
+            raise BadInput.single(place, f"holds no video{', but sound' if container.streams.audio else ''}")
         stream = container.streams.video[0]
         codec = stream.codec_context
         if codec is None or codec.name not in _CODECS:

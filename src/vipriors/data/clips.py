@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Clip = npt.NDArray[np.uint8]
 
 MAX_VALUES = 2_000_000_000
-"""Largest frames × height × width × channels of a clip."""
+"""Most frames × height × width × channels that are held at once."""
 
 
 def read_clip(
@@ -110,18 +110,21 @@ def _choose(data: bytes, place: str, wanted: int) -> Iterator[VideoFrame]:
     """
     video = _video.open_video(data, place)
     places = {int(k) for count in (video.likely, video.likely - 1) for k in even_frames(count, wanted)}
-    kept, count = _keep(_video.frames_of(video), places)
+    kept, count = _keep(video, places)
     places = {int(k) for k in even_frames(count, wanted)}
     if not places <= kept.keys():
-        kept, count = _keep(_video.frames_of(_video.open_video(data, place)), places)
+        kept, count = _keep(_video.open_video(data, place), places)
     yield from (kept[int(k)] for k in even_frames(count, wanted))
 
 
-def _keep(frames: Iterator[VideoFrame], places: set[int]) -> tuple[dict[int, VideoFrame], int]:
+def _keep(video: _video.Video, places: set[int]) -> tuple[dict[int, VideoFrame], int]:
     """The frames at some places, and how many there are in all."""
     kept: dict[int, VideoFrame] = {}
     count = 0
-    for count, frame in enumerate(frames, start=1):
+    for count, frame in enumerate(_video.frames_of(video), start=1):
+        if 3 * len(places) * frame.height * frame.width > MAX_VALUES:
+            size = f"{frame.width} x {frame.height} pixels"
+            raise BadInput.single(video.place, f"is too large for {len(places)} frames of {size} to be held")
         if count - 1 in places:
             kept[count - 1] = frame
     return kept, count

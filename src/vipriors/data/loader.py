@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from vipriors.data.clips import even_frames, read_clip, resize_clip
+from vipriors.data.clips import read_clip
 from vipriors.data.files import Progress, free_bytes, map_all, os_errors
 from vipriors.data.images import read_image, resize, stretch
 from vipriors.data.manifest import Row
@@ -45,8 +45,7 @@ class Form:
     def decode(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
         """One image or clip from its file's content; `name` is what messages call it."""
         if self.frames:
-            clip = read_clip(data, channels=self.channels, name=name)
-            return resize_clip(clip[even_frames(len(clip), self.frames)], self.size)
+            return read_clip(data, channels=self.channels, frames=self.frames, size=self.size, name=name)
         image = read_image(data, channels=self.channels, name=name)
         return resize(image, self.size) if self.fit == "crop" else stretch(image, self.size)
 

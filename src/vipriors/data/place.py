@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from vipriors.data import files
-from vipriors.data.clips import read_clip
+from vipriors.data.clips import check_clip
 from vipriors.data.files import FilePart, Progress, map_all, os_errors, temporary_name, write_atomic
 from vipriors.data.images import read_image
 from vipriors.data.manifest import Row
@@ -157,8 +157,8 @@ def _row(source: Source, pick: Pick, suffix: str, data: bytes) -> Row:
 
 
 def _check_decodes(source: Source, pick: Pick, data: bytes, channels: int) -> None:
-    read = read_clip if media(source) == "clips" else read_image
-    read(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
+    check = check_clip if media(source) == "clips" else read_image
+    check(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
 
 
 def _size(content: Path | FilePart) -> int:

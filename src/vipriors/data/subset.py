@@ -161,7 +161,7 @@ def _by_rule(source: Source, rule: SubsetRule, test_key: str) -> list[Pick]:
         ]
     if problems:
         raise BadInput(problems)
-    return _named(source.classes, [(split, sample, None) for split, sample in chosen], test_key)
+    return _named(source.classes, [(split, sample, sample.id) for split, sample in chosen], test_key)
 
 
 def _by_list(source: Source, rule: ListRule, test_key: str) -> list[Pick]:

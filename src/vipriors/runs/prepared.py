@@ -16,6 +16,7 @@ from vipriors.data.manifest import Row, manifest_hash
 from vipriors.data.place import Mode
 from vipriors.data.prepare import prepare
 from vipriors.data.prepared import DATASET, Prepared, read_prepared
+from vipriors.data.sources import Noted
 from vipriors.data.subset import Rule, validation_places
 from vipriors.problems import BadInput
 
@@ -76,15 +77,17 @@ def prepare_challenge(
         BadInput: The source cannot be had or used, or `out` holds something else.
     """
     tell = partial(progress, "prepare") if progress else None
+    opened = challenge.open(source)
+    words = "; ".join(opened.notes) if isinstance(opened, Noted) else ""
     return prepare(
-        challenge.open(source),
+        opened,
         rule,
         out,
         challenge=challenge.name,
         channels=challenge.input.channels,
         mode=mode,
         test_key=test_key,
-        progress=(lambda done, total: tell(done, total, "")) if tell else None,
+        progress=(lambda done, total: tell(done, total, words)) if tell else None,
     )
 
 
@@ -180,5 +183,7 @@ def _part_of_list(prepared: Prepared, rule: ListRule) -> list[Row]:
     if most is not None and held.get("seed") != rule.seed:
         raise BadInput.single(place, f"holds a subset with seed {held.get('seed')}; expected {rule.seed}")
     classes = prepared.dataset.classes
-    keys = rule.chosen({row.source: classes[row.label] for row in prepared.rows if row.label is not None})
+    learned = [row for row in prepared.rows if row.split != "test"]
+    # Images without a class are one group, as in the source they were cut from.
+    keys = rule.chosen({row.source: "image" if row.label is None else classes[row.label] for row in learned})
     return [row for row in prepared.rows if row.split == "test" or row.source in keys]

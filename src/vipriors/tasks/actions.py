@@ -157,8 +157,15 @@ def check(
 
 
 def open_truth(labels: Path, classes: Sequence[str] | None = None) -> Truth:
-    """Opens a labels file whose classes are numbered from 1, or from 0 where that occurs."""
-    known = read_labels(read_bytes(labels), labels.name)
+    """Opens a labels file of numbered classes, from 1, or from 0 where that occurs; or of named `classes`."""
+    data = read_bytes(labels)
+    try:
+        known = read_labels(data, labels.name)
+    except BadInput:
+        if classes is None:
+            raise
+        numbers = {name: number for number, name in enumerate(classes, start=1)}
+        known = read_labels(data, labels.name, classes=numbers)
     first = min(1, *known.values())
     index = index_of(known, len(classes) if classes else None, first)
     names = classes or [str(class_) for class_ in range(first, index.last + 1)]

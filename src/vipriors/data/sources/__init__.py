@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vipriors.data.files import os_errors
 from vipriors.data.sources.arrays import ArrayPart, ArraySource, open_numpy
-from vipriors.data.sources.base import AnnotatedSource, Source, SourceSample
+from vipriors.data.sources.base import AnnotatedSource, Noted, Source, SourceSample
 from vipriors.data.sources.cifar import open_cifar_binary, open_cifar_python
 from vipriors.data.sources.folder import FolderSource, open_folder
 from vipriors.data.sources.idx import open_idx
@@ -23,6 +23,7 @@ __all__ = [
     "ArraySource",
     "FolderSource",
     "ImagenetSource",
+    "Noted",
     "Source",
     "SourceSample",
     "detect_kind",

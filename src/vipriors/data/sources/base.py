@@ -20,6 +20,8 @@ class SourceSample:
     """Index into the source's classes."""
     split: str | None
     """`train`, `val` or `test` where the source has splits of its own, else None."""
+    id: str | None = None
+    """What it is called in every subset, where that was published: letters, digits, `_.-`, as a file name."""
 
 
 class Source(Protocol):
@@ -50,6 +52,15 @@ Named = Sequence[tuple[str, SourceSample]]
 
 NamedFiles = Iterable[tuple[str, bytes]]
 """Files by their path below a folder."""
+
+
+@runtime_checkable
+class Noted(Protocol):
+    """A source that leaves something out of what its files say."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a person should be told of it, a sentence each."""
 
 
 @runtime_checkable
