@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -29,9 +30,21 @@ def file_name(pick: Pick, suffix: str) -> str:
     return pick.id if pick.id.lower().endswith(suffix) else pick.id + suffix
 
 
-def media(source: Source) -> str:
-    """The folder that the files go to, named after what they are."""
-    return source.media if isinstance(source, AnnotatedSource) else "images"
+@dataclass(frozen=True)
+class Kind:
+    """What is asked of a source once for all of its files: looking it up costs as much as a small image."""
+
+    media: str
+    """Names the folder of the files after what they are."""
+    in_one_group: bool
+    """All samples have one label, which says nothing; what is told apart is annotated."""
+
+
+def kind_of(source: Source) -> Kind:
+    """The kind of a source's files."""
+    if isinstance(source, AnnotatedSource):
+        return Kind(source.media, len(source.classes) == 1)
+    return Kind("images", False)
 
 
 def plan(source: Source, picks: Sequence[Pick], out: Path, mode: Mode) -> tuple[list[str], int]:
@@ -40,7 +53,8 @@ def plan(source: Source, picks: Sequence[Pick], out: Path, mode: Mode) -> tuple[
     Raises:
         BadInput: loose images are there and are now to be packed, or the reverse.
     """
-    folder = out / media(source)
+    kind = kind_of(source)
+    folder = out / kind.media
     tars = sorted(folder.glob("*.tar"))
     if mode == "pack" and any((folder / split).is_dir() for split in SPLITS):
         raise BadInput.single(folder, "holds loose images; go on without packing, or choose another folder")
@@ -49,7 +63,7 @@ def plan(source: Source, picks: Sequence[Pick], out: Path, mode: Mode) -> tuple[
 
     def needed(pick: Pick) -> tuple[str, int]:
         suffix, content = source.content(pick.sample)
-        path = _path(source, pick, suffix)
+        path = _path(kind, pick, suffix)
         if (out / path).exists() or (mode == "link" and isinstance(content, Path)):
             return path, 0
         size = len(content) if isinstance(content, bytes) else _size(content)
@@ -82,35 +96,36 @@ def place(
     Raises:
         BadInput: with every image that cannot be used.
     """
+    kind = kind_of(source)
     if mode == "pack":
-        return _pack(source, picks, out, channels, progress)
+        return _pack(source, kind, picks, out, channels, progress)
     for split in {pick.split for pick in picks}:
-        (out / media(source) / split).mkdir(parents=True, exist_ok=True)
+        (out / kind.media / split).mkdir(parents=True, exist_ok=True)
 
     def place_one(pick: Pick) -> Row:
         suffix, content = source.content(pick.sample)
         data = content if isinstance(content, bytes) else content.read_bytes()
-        target = out / _path(source, pick, suffix)
+        target = out / _path(kind, pick, suffix)
         if not target.exists() or target.stat().st_size != len(data) or target.read_bytes() != data:
-            _check_decodes(source, pick, data, channels)
+            _check_decodes(source, kind, pick, data, channels)
             with os_errors(target):
                 if mode == "copy" or not isinstance(content, Path) or not _link(content, target):
                     write_atomic(target, data)
-        return _row(source, pick, suffix, data)
+        return _row(kind, pick, suffix, data)
 
     return map_all(place_one, picks, progress)
 
 
 def _pack(
-    source: Source, picks: Sequence[Pick], out: Path, channels: int, progress: Progress | None
+    source: Source, kind: Kind, picks: Sequence[Pick], out: Path, channels: int, progress: Progress | None
 ) -> list[Row]:
     """Write a tar file for each split; after a problem only look for more of them."""
-    (out / media(source)).mkdir(parents=True, exist_ok=True)
+    (out / kind.media).mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     problems: list[Problem] = []
     for split in dict.fromkeys(pick.split for pick in picks):
         mine = [pick for pick in picks if pick.split == split]
-        tar = out / media(source) / f"{split}.tar"
+        tar = out / kind.media / f"{split}.tar"
         known = members(tar)
 
         def check(pick: Pick, known: Mapping[str, FilePart] = known) -> tuple[Row, bytes]:
@@ -118,8 +133,8 @@ def _pack(
             data = content if isinstance(content, bytes) else content.read_bytes()
             part = known.get(file_name(pick, suffix))
             if part is None or part.size != len(data) or part.read_bytes() != data:
-                _check_decodes(source, pick, data, channels)
-            return _row(source, pick, suffix, data), data
+                _check_decodes(source, kind, pick, data, channels)
+            return _row(kind, pick, suffix, data), data
 
         with Packer(tar) as packer:
             for start in range(0, len(mine), AT_ONCE):
@@ -138,26 +153,24 @@ def _pack(
     return rows
 
 
-def _path(source: Source, pick: Pick, suffix: str) -> str:
-    return f"{media(source)}/{pick.split}/{file_name(pick, suffix)}"
+def _path(kind: Kind, pick: Pick, suffix: str) -> str:
+    return f"{kind.media}/{pick.split}/{file_name(pick, suffix)}"
 
 
-def _row(source: Source, pick: Pick, suffix: str, data: bytes) -> Row:
+def _row(kind: Kind, pick: Pick, suffix: str, data: bytes) -> Row:
     test = pick.split == "test"
-    # Where all images are in one group, what is told apart is annotated and the group says nothing.
-    in_one_group = isinstance(source, AnnotatedSource) and len(source.classes) == 1
     return Row(
         id=file_name(pick, suffix),
         split=pick.split,
-        label=None if test or in_one_group else pick.sample.label,
-        file=_path(source, pick, suffix),
+        label=None if test or kind.in_one_group else pick.sample.label,
+        file=_path(kind, pick, suffix),
         source="" if test else pick.sample.key,
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
 
-def _check_decodes(source: Source, pick: Pick, data: bytes, channels: int) -> None:
-    check = check_clip if media(source) == "clips" else read_image
+def _check_decodes(source: Source, kind: Kind, pick: Pick, data: bytes, channels: int) -> None:
+    check = check_clip if kind.media == "clips" else read_image
     check(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
 
 

@@ -14,7 +14,7 @@ from vipriors.data import files
 from vipriors.data.files import Progress, os_errors, write_atomic
 from vipriors.data.lists import ListRule
 from vipriors.data.manifest import Row, csv_bytes, manifest_hash, write_manifest
-from vipriors.data.place import Mode, media, place, plan
+from vipriors.data.place import Mode, kind_of, place, plan
 from vipriors.data.prepared import (
     ANNOTATIONS,
     DATASET,
@@ -68,7 +68,7 @@ def prepare(
     annotated = source if isinstance(source, AnnotatedSource) else None
     identity: dict[str, Any] = {
         "challenge": challenge,
-        "media": media(source),
+        "media": kind_of(source).media,
         "classes": list(annotated.names if annotated else source.classes),
         "channels": channels,
         "rule": _described(rule),
