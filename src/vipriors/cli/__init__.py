@@ -13,12 +13,20 @@ import sys
 from collections.abc import Sequence
 
 import vipriors
-from vipriors.cli import data, measure, run, score, show, use
+from vipriors.cli import board, data, measure, run, score, show, use
 from vipriors.cli.output import print_problems
 from vipriors.problems import BadInput, Problem
 
 INTERRUPTED = 130
-EXTRAS = {"torch": "train", "onnx": "export", "onnxruntime": "export", "onnxscript": "export"}
+EXTRAS = {
+    "torch": "train",
+    "torchvision": "train",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "markdown_it": "board",
+    "nh3": "board",
+}
 """What a core install lacks, and the extra that brings it."""
 
 
@@ -54,6 +62,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"vipriors {vipriors.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (show, data, run, score, use, measure):
+    for module in (show, data, run, score, use, measure, board):
         module.add_commands(commands)
     return top

@@ -1,0 +1,1 @@
+"""The board: a server that takes submissions, scores them once, and ranks them."""

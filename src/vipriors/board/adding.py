@@ -1,0 +1,239 @@
+"""What organizers do: add challenges, with phases and hidden labels, and have everything scored anew."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy import select
+
+from vipriors import tasks
+from vipriors.board import jobs
+from vipriors.board.core import Board, NotFound
+from vipriors.board.models import Challenge, LogEntry, Organizer, Person, Phase, now
+from vipriors.board.store import StoredFile
+from vipriors.challenges import schema
+from vipriors.data.files import os_errors
+from vipriors.data.place import file_name
+from vipriors.data.sources import AnnotatedSource
+from vipriors.data.subset import cut
+from vipriors.problems import BadInput
+from vipriors.tasks import labels as classification_labels
+from vipriors.tasks.archive import pack
+
+MOST_LABELS = 2**34
+"""Bytes of a labels file."""
+
+
+class PhasePlan(BaseModel):
+    """A phase as an organizer describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("main", min_length=1, max_length=60)
+    start: AwareDatetime = Field(default_factory=now)
+    end: AwareDatetime | None = Field(None, description="None never ends.")
+    grace_minutes: int = Field(0, ge=0, le=60 * 24 * 7)
+    per_day: int | None = Field(None, ge=1)
+    total: int | None = Field(None, ge=1)
+    shows: Literal["public", "all", "hidden"] = "public"
+    final_part: Literal["private", "public", "all"] = "private"
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> PhasePlan:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError("the end is not after the start")
+        return self
+
+
+def add_challenge(
+    board: Board,
+    file: Path,
+    labels: Path | None = None,
+    source: Path | None = None,
+    *,
+    phases: Sequence[PhasePlan] = (),
+    public_share: float = 0.5,
+    hidden: bool = False,
+    baseline: tuple[str, float] | None = None,
+    organizers: Sequence[int] = (),
+    by: int | None = None,
+) -> Challenge:
+    """Adds a challenge.
+
+    Args:
+        board: the board.
+        file: the challenge's YAML file.
+        labels: of its test, a file or folder; by default they are taken from its source.
+        source: the copy of its images, where labels come from them and it has no embedded ones.
+        phases: in their order; by default one that starts now, never ends and shows scores.
+        public_share: of the test ids, above 0; 1 makes all of them public.
+        hidden: from everybody but its organizers.
+        baseline: name and score of a line that is shown beside the entries.
+        organizers: ids of persons.
+        by: who adds it; None for the command line.
+
+    Raises:
+        BadInput: the file or the labels are wrong, or there is a challenge of this name.
+    """
+    challenge = schema.read_challenge(file)
+    task = tasks.load(challenge.task)
+    if not 0 < public_share <= 1:
+        raise BadInput.single("public share", f"{public_share}; expected more than 0 and at most 1")
+    taken = f"is taken by a challenge of this board; expected another than {challenge.name!r}"
+    with board.database.reading() as session:
+        if session.scalar(select(Challenge.id).where(Challenge.name == challenge.name)):
+            raise BadInput.single(f"{file}, name", taken)
+    with ExitStack() as stack:
+        if labels is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vipriors-labels-")))
+            labels, classes = _write_labels(challenge, source, folder)
+        else:
+            classes = _classes_of(challenge)
+        stored, labels_name = _keep_labels(board, labels, challenge.task, classes)
+    row = Challenge(
+        name=challenge.name,
+        title=challenge.title,
+        task=challenge.task,
+        yaml=file.read_text(encoding="utf-8"),
+        description=challenge.description,
+        rules="\n".join(f"- {rule}" for rule in challenge.rules),
+        data=challenge.source.about,
+        hidden=hidden,
+        labels_key=stored.key,
+        labels_name=labels_name,
+        labels_sha256=stored.sha256,
+        classes=list(classes or ()),
+        split_seed=secrets.token_hex(16),
+        public_share=public_share,
+        metric=task.HEADLINE,
+        baseline_name=baseline[0] if baseline else None,
+        baseline_score=baseline[1] if baseline else None,
+        phases=[
+            Phase(position=position, **_in_utc(plan)) for position, plan in enumerate(phases or [PhasePlan()])
+        ],
+    )
+    with board.database.writing() as session, session.begin():
+        if session.scalar(select(Challenge.id).where(Challenge.name == challenge.name)):
+            raise BadInput.single(f"{file}, name", taken)
+        session.add(row)
+        session.flush()
+        session.add_all(Organizer(challenge_id=row.id, person_id=person) for person in organizers)
+        session.add(LogEntry(person_id=by, challenge_id=row.id, action="add challenge", subject=row.name))
+    return row
+
+
+def rescore(
+    board: Board, challenge_name: str, labels: Path | None = None, *, reason: str = "", by: int | None = None
+) -> int:
+    """Has every submission of a challenge scored anew, and says how many; old scores are kept.
+
+    Args:
+        board: the board.
+        challenge_name: name of the challenge.
+        labels: in place of those there were, if these were wrong.
+        reason: for the log.
+        by: who has it done; None for the command line.
+
+    Raises:
+        NotFound: there is no such challenge.
+        BadInput: the labels are wrong.
+    """
+    with board.database.reading() as session:
+        challenge = _find(session.scalar(select(Challenge).where(Challenge.name == challenge_name)))
+    stored = None
+    if labels is not None:
+        stored, labels_name = _keep_labels(board, labels, challenge.task, challenge.classes or None)
+    with board.database.writing() as session, session.begin():
+        challenge = _find(session.get(Challenge, challenge.id))
+        before = {"labels_key": challenge.labels_key, "labels_version": challenge.labels_version}
+        count = jobs.rescore(session, challenge)
+        if stored is not None:
+            challenge.labels_key, challenge.labels_sha256 = stored.key, stored.sha256
+            challenge.labels_name = labels_name
+        entry = LogEntry(person_id=by, challenge_id=challenge.id, action="rescore", subject=challenge.name)
+        entry.detail = {"reason": reason, "before": before, "submissions": count}
+        session.add(entry)
+    return count
+
+
+def make_organizer(board: Board, challenge_name: str, person_name: str) -> None:
+    """Lets a person run a challenge.
+
+    Raises:
+        NotFound: there is no such challenge or person.
+    """
+    with board.database.writing() as session, session.begin():
+        challenge = _find(session.scalar(select(Challenge).where(Challenge.name == challenge_name)))
+        person = session.scalar(select(Person).where(Person.name == person_name))
+        if person is None:
+            raise NotFound(f"person {person_name!r}")
+        if session.get(Organizer, (challenge.id, person.id)) is None:
+            session.add(Organizer(challenge_id=challenge.id, person_id=person.id))
+
+
+def _find(challenge: Challenge | None) -> Challenge:
+    if challenge is None:
+        raise NotFound("no such challenge")
+    return challenge
+
+
+def _in_utc(plan: PhasePlan) -> dict[str, object]:
+    fields = plan.model_dump()
+    return {
+        name: value.astimezone(UTC) if isinstance(value, datetime) else value
+        for name, value in fields.items()
+    }
+
+
+def _keep_labels(
+    board: Board, labels: Path, task: str, classes: Sequence[str] | None
+) -> tuple[StoredFile, str]:
+    """Reads labels, a file or a folder of label maps, and keeps them as one file."""
+    tasks.load(task).open_truth(labels, classes)
+    with tempfile.TemporaryDirectory(prefix="vipriors-labels-") as folder, os_errors(labels):
+        name = labels.name
+        if labels.is_dir():
+            maps = [path for path in sorted(labels.rglob("*.png")) if not path.name.startswith(".")]
+            content = pack((path.relative_to(labels).as_posix(), path.read_bytes()) for path in maps)
+            name = "labels.zip"
+            labels = Path(folder) / name
+            labels.write_bytes(content)
+        with labels.open("rb") as stream:
+            return board.files.put(stream, MOST_LABELS), name
+
+
+def _write_labels(
+    challenge: schema.Challenge, source: Path | None, folder: Path
+) -> tuple[Path, Sequence[str] | None]:
+    """Writes the labels of a challenge's test, as its source has them, to a file or as maps to a folder."""
+    opened = challenge.open(source, images=False)
+    tests = [pick for pick in cut(opened, challenge.rule()) if pick.split == "test"]
+    named = [(file_name(pick, opened.content(pick.sample)[0]), pick.sample) for pick in tests]
+    if not isinstance(opened, AnnotatedSource):
+        rows = "".join(f"{name},{sample.label}\n" for name, sample in named)
+        labels = folder / "labels.csv"
+        labels.write_text(f"{classification_labels.HEADER}\n{rows}", encoding="utf-8")
+        return labels, tuple(opened.classes)
+    written = []
+    for name, content in opened.annotations(named):
+        written.append(folder / name)
+        written[-1].write_bytes(content)
+    if not written:
+        message = "has no test labels in this copy of its source; give them with --labels"
+        raise BadInput.single(f"challenge {challenge.name}", message)
+    labels = written[0] if written[0].stem == "labels" else folder
+    return labels, challenge.label_names(opened.names)
+
+
+def _classes_of(challenge: schema.Challenge) -> Sequence[str] | None:
+    if challenge.source.world or challenge.source.kind == "imagenet":
+        opened = challenge.open(images=False)
+        return opened.names if isinstance(opened, AnnotatedSource) else tuple(opened.classes)
+    return challenge.source.classes

@@ -1,0 +1,84 @@
+"""A board that is open: its settings, database and files; and what it answers when it will not do a thing."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from vipriors.board.database import Database, open_database
+from vipriors.board.scoring import Limits
+from vipriors.board.settings import Settings
+from vipriors.board.store import FileStore
+from vipriors.data.files import os_errors
+
+
+class Forbidden(Exception):
+    """The person may not do this; the text says why."""
+
+
+class NotFound(Exception):
+    """There is no such thing, or none that this person may know of."""
+
+
+class TooMany(Exception):
+    """Too many uploads in a short time."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        super().__init__(f"too many uploads in a minute; the next is taken in {seconds:.0f} s")
+
+
+class RateLimit:
+    """Lets everybody do a thing so often in a minute. Kept in memory: a restart forgets it."""
+
+    def __init__(self, a_minute: int):
+        self.a_minute = a_minute
+        self._lock = threading.Lock()
+        self._taken: dict[int, deque[float]] = {}
+
+    def take(self, person: int, moment: float | None = None) -> None:
+        """Notes that a person does it.
+
+        Raises:
+            TooMany: not yet again.
+        """
+        moment = time.monotonic() if moment is None else moment
+        with self._lock:
+            taken = self._taken.setdefault(person, deque(maxlen=self.a_minute))
+            if len(taken) == self.a_minute and moment - taken[0] < 60:
+                raise TooMany(60 - (moment - taken[0]))
+            taken.append(moment)
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board that is open."""
+
+    settings: Settings
+    database: Database
+    files: FileStore
+    uploads: RateLimit
+    checking: threading.Semaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+    )
+    """Files that are checked at a time."""
+
+    @property
+    def limits(self) -> Limits:
+        """Of the process that checks or scores a file."""
+        return Limits(self.settings.scoring_seconds, self.settings.scoring_bytes)
+
+
+def open_board(settings: Settings) -> Board:
+    """Opens a board, which is made if there is none.
+
+    Raises:
+        BadInput: its database or files cannot be used.
+    """
+    with os_errors(settings.home):
+        settings.home.mkdir(parents=True, exist_ok=True)
+    database = open_database(settings.database_url)
+    return Board(settings, database, FileStore(settings.files_url), RateLimit(settings.uploads_a_minute))

@@ -1,0 +1,118 @@
+"""Leaderboards as they are read from the database, and whose turn it is in the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from vipriors.board.models import PENDING, SCORED, Phase, Score, Submission, Team, now
+from vipriors.board.ranking import Entry, Place, ranked, standing
+
+HIDDEN = "hidden"
+
+SINCE = timedelta(days=1)
+"""Over which it is told who moved."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A team's line of a leaderboard."""
+
+    place: Place
+    team: str
+    declaration: dict[str, Any]
+    late: bool
+    qualified: bool
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A leaderboard.
+
+    Attributes:
+        part: of the test, over which the scores are.
+        version: of the labels.
+        lines: the first one first.
+    """
+
+    part: str
+    version: int
+    lines: Sequence[Line]
+
+
+def part_shown(phase: Phase, at: datetime) -> str:
+    """The part of the test whose scores everybody may see; `HIDDEN` for none."""
+    return phase.shows if is_running(phase, at) else phase.final_part
+
+
+def is_running(phase: Phase, at: datetime) -> bool:
+    """Whether a phase has not ended, its grace included."""
+    return phase.end is None or at <= phase.end + timedelta(minutes=phase.grace_minutes)
+
+
+def leaderboard(
+    session: Session, phase: Phase, at: datetime | None = None, part: str | None = None
+) -> Leaderboard:
+    """The leaderboard of a phase: of each team the submission that stands.
+
+    Args:
+        session: reads.
+        phase: the phase.
+        at: the moment; now by default.
+        part: of the test; by default the one that everybody may see. Of a hidden board nothing is listed.
+    """
+    at = at or now()
+    challenge = phase.challenge
+    part = part or part_shown(phase, at)
+    if part == HIDDEN:
+        return Leaderboard(part, challenge.shown_version, [])
+    found = session.execute(
+        select(
+            Submission.id,
+            Submission.team_id,
+            Score.value,
+            Score.low,
+            Score.high,
+            Submission.received,
+            Submission.chosen,
+        )
+        .join(Score)
+        .where(
+            Submission.phase_id == phase.id,
+            Submission.state == SCORED,
+            Submission.hidden.is_(False),
+            Submission.disqualified.is_(None),
+            Score.part == part,
+            Score.labels_version == challenge.shown_version,
+        )
+    )
+    entries = [Entry(*row) for row in found]
+    earlier = standing((entry for entry in entries if entry.received <= at - SINCE), challenge.descending)
+    before = {
+        place.entry.team: place.rank
+        for place in ranked(earlier, challenge.descending)
+        if place.rank is not None
+    }
+    places = ranked(standing(entries, challenge.descending), challenge.descending, before)
+    shown = [place.entry.submission for place in places]
+    about = session.execute(
+        select(Submission.id, Team.name, Submission.declaration, Submission.late, Submission.qualified)
+        .join(Team)
+        .where(Submission.id.in_(shown))
+    )
+    details = {row[0]: row[1:] for row in about}
+    lines = [Line(place, *details[place.entry.submission]) for place in places]
+    return Leaderboard(part, challenge.shown_version, lines)
+
+
+def place_in_queue(session: Session, submission: Submission) -> int | None:
+    """How many are before a submission that waits, plus one; None if it does not wait."""
+    if submission.state not in PENDING:
+        return None
+    before = select(func.count()).where(Submission.state.in_(PENDING), Submission.id < submission.id)
+    return (session.scalar(before) or 0) + 1
