@@ -59,7 +59,7 @@ class TrainingSet:
     train: Labelled
     """What is fitted to."""
     classes: tuple[str, ...]
-    """Names of the classes, by label; of the persons for reid."""
+    """Names of the classes, by label. For reid it is not used: persons are counted by their labels."""
     invariance: Invariance = field(default_factory=Invariance)
     held_out: Labelled | None = None
     """Validation images that a method may choose by but never fit to. None: fit with what is set."""
