@@ -514,5 +514,5 @@ def test_truth_with_named_classes(tmp_path):
     file.write_text("label,videoid\nrun,a\nwalk,b\nrun,c\n")
     truth = open_truth(file, ["walk", "run"])
     assert truth.labels == {"a": 2, "b": 1, "c": 2} and truth.classes == ("walk", "run")
-    with pytest.raises(BadInput, match="row 2: .run. is no class"):
+    with pytest.raises(BadInput, match=r"row 2: .run. is no class"):
         open_truth(file, ["walk", "jump"])

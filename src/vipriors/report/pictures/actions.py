@@ -19,7 +19,7 @@ from vipriors.report.pictures import Picture, png, spread
 from vipriors.tasks import actions
 from vipriors.tasks.labels import align
 
-COUNT = 9
+COUNT = 8
 """Clips that are shown."""
 FRAMES = 8
 """Of each clip, in two rows."""

@@ -1,0 +1,1 @@
+"""Action recognition in clips, from few of them."""

@@ -1,0 +1,272 @@
+"""What networks that find objects share: how images are varied, fitting with the engine, and finding."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vipriors.challenges.schema import Invariance
+from vipriors.methods.detection._backbone import Backbone
+from vipriors.methods.detection._precision import average_precision
+from vipriors.methods.protocol import Context, Fitted, Labelled, Objects, TrainingSet
+from vipriors.priors.augment import ColourJitter, Sometimes
+from vipriors.priors.augment.boxes import IGNORED, NO_OBJECT, Annotated, Mosaic, MoveObjects
+from vipriors.train import (
+    Batches,
+    Execution,
+    Recipe,
+    Standardise,
+    forward_flops,
+    seed_everything,
+    step_seed,
+    train,
+    weights_hash,
+)
+
+MOST_FOUND = 100
+"""Objects that are given for an image at most: as many as count."""
+
+LOG_LINES = 20
+"""Looking at the validation images is dear beside the steps of a short training."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is found in one image, the best first."""
+
+    classes: Tensor
+    """`(n,)` int64."""
+    boxes: Tensor
+    """`(n, 4)`: left, top, right, bottom in pixels."""
+    scores: Tensor
+    """`(n,)`."""
+    masks: Tensor | None = None
+    """`(n, H, W)` bool."""
+
+
+@dataclass(frozen=True)
+class ObjectMethod(Recipe, ABC):
+    """A recipe that makes its own network, its loss, and objects of what the network says."""
+
+    sees: Literal["colours", "edges", "both"] = "colours"
+    """What is given to the network; edges are the same whatever the colours on their two sides."""
+    colour: float = 0.0
+    """Strength of the changes of brightness, contrast, saturation and hue; 0 changes nothing."""
+    mosaic: float = 0.0
+    """Probability that an image is put together of parts of four."""
+    score_threshold: float = 0.01
+    """Lowest score of a found object; low, because average precision rewards recall."""
+    overlap: float = 0.6
+    """Intersection over union from which on the worse of two boxes of a class is left out."""
+
+    @abstractmethod
+    def network(self, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """A network with fresh weights and a `backbone`, for images `(B, C, H, W)` in [0, 1]."""
+
+    @abstractmethod
+    def loss(self, network: Any, images: Tensor, objects: Annotated, generator: torch.Generator) -> Tensor:
+        """A batch to a scalar.
+
+        Args:
+            network: What `network` makes, perhaps compiled.
+            images: `(B, C, H, W)`, varied.
+            objects: Theirs.
+            generator: The step's random numbers.
+        """
+
+    @abstractmethod
+    def find(self, network: Any, images: Tensor) -> list[Found]:
+        """What is found in each of the images `(B, C, H, W)`, at most `MOST_FOUND`."""
+
+    def flops(self, network: nn.Module, image_shape: tuple[int, ...]) -> int:
+        """Operations for one image."""
+        return forward_flops(network, image_shape)
+
+    def fit(self, data: TrainingSet, context: Context) -> Fitted:
+        """Trains from random weights."""
+        return fit(self, data, context)
+
+    def load(
+        self, folder: Path, image_shape: tuple[int, ...], classes: int, execution: Any
+    ) -> NetworkDetector:
+        """Restores a network that `fit` trained."""
+        network = self.network(image_shape, classes)
+        state = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+        return NetworkDetector(network, self.find, execution)
+
+
+class NetworkDetector:
+    """Finds objects with a network."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        find: Callable[[Any, Tensor], list[Found]],
+        execution: Execution | None = None,
+    ) -> None:
+        self.execution, self.find = execution or Execution(), find
+        # The layout that training leaves: another one rounds otherwise.
+        device = self.execution.resolved_device()
+        network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network
+
+    def detect(self, images: NDArray[np.uint8]) -> Iterator[Objects]:
+        """What is found in each of the images `(N, H, W, C)`, with scores, in pixels of the input."""
+        return detect(self.network, self.find, images, self.execution)
+
+    def save(self, folder: Path) -> None:
+        """Writes the weights to `folder/model.pt`."""
+        torch.save(self.network.state_dict(), folder / "model.pt")
+
+
+def detect(
+    network: nn.Module,
+    find: Callable[[Any, Tensor], list[Found]],
+    images: NDArray[np.uint8],
+    execution: Execution,
+    batch_size: int = 16,
+) -> Iterator[Objects]:
+    """What a network, where it is to run and in evaluation mode, finds in images `(N, H, W, C)`."""
+    for start in range(0, len(images), batch_size):
+        batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(execution.resolved_device())
+        with torch.inference_mode(), execution.autocast():
+            found = find(network, batch.permute(0, 3, 1, 2).float().div_(255))
+        for one in found:
+            yield Objects(
+                classes=one.classes.cpu().numpy(),
+                boxes=one.boxes.float().cpu().numpy(),
+                masks=None if one.masks is None else one.masks.cpu().numpy(),
+                scores=one.scores.float().cpu().numpy(),
+            )
+
+
+def augmentation(
+    recipe: ObjectMethod, invariance: Invariance
+) -> Callable[[Tensor, Annotated, torch.Generator], tuple[Tensor, Annotated]]:
+    """How images and objects are varied: as the challenge says leaves them as they are, and by the recipe."""
+    move = MoveObjects(
+        flip=0.5 if invariance.flip else 0.0,
+        max_pixels=invariance.shift,
+        max_degrees=invariance.rotate,
+        max_scale=invariance.scale,
+    )
+    mosaic = Mosaic(recipe.mosaic)
+    strength = recipe.colour
+    colour = Sometimes(ColourJitter(strength, strength, strength, min(0.5, strength)), 0.8)
+
+    def vary(images: Tensor, objects: Annotated, generator: torch.Generator) -> tuple[Tensor, Annotated]:
+        if recipe.mosaic:
+            images, objects = mosaic(images, objects, generator)
+        if invariance != Invariance():
+            images, objects = move(images, objects, generator)
+        if strength:
+            images = colour(images, generator)
+        return images, objects
+
+    return vary
+
+
+def gather(labels: Sequence[Objects], indices: Sequence[int], device: torch.device) -> Annotated:
+    """The objects of some images as one batch; a crowd is `IGNORED`.
+
+    Args:
+        labels: Of N images.
+        indices: B of them.
+        device: Where the batch is wanted.
+    """
+    chosen = [labels[index] for index in indices]
+    places = max(1, *(len(one.classes) for one in chosen))
+    classes = np.full((len(chosen), places), NO_OBJECT)
+    boxes = np.zeros((len(chosen), places, 4), np.float32)
+    first = chosen[0].masks
+    masks = None if first is None else np.zeros((len(chosen), places, *first.shape[1:]), bool)
+    for row, one in enumerate(chosen):
+        n = len(one.classes)
+        classes[row, :n] = one.classes if one.crowds is None else np.where(one.crowds, IGNORED, one.classes)
+        boxes[row, :n] = one.boxes
+        if masks is not None and one.masks is not None:
+            masks[row, :n] = one.masks
+    return Annotated(
+        torch.from_numpy(classes).to(device),
+        torch.from_numpy(boxes).to(device),
+        None if masks is None else torch.from_numpy(masks).to(device),
+    )
+
+
+def fit(method: ObjectMethod, data: TrainingSet, context: Context) -> Fitted:
+    """Trains a method's network with the common loop."""
+    execution = context.execution or Execution()
+    device = execution.resolved_device()
+    # Fresh weights are drawn on the CPU, so that every device starts from the same ones.
+    seed_everything(step_seed(context.seed, -1), torch.device("cpu"))
+    network = method.network(data.image_shape, len(data.classes))
+    assert isinstance(network.backbone, Backbone)
+    if network.backbone.sight.standardise is not None:
+        network.backbone.sight.standardise = Standardise.of(data.train.images)
+    initial = weights_hash(network)
+    vary, labels = augmentation(method, data.invariance), data.train.labels
+
+    def loss(network: nn.Module, images: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
+        images, objects = vary(images, gather(labels, indices.tolist(), device), generator)
+        return method.loss(network, images, objects, generator)
+
+    held_out = data.held_out
+    began = time.monotonic()
+    trained = train(
+        network,
+        Batches(
+            data.train.images,
+            np.arange(len(labels)),
+            batch_size=method.batch_size,
+            seed=context.seed,
+            device=device,
+        ),
+        method,
+        loss,
+        seed=context.seed,
+        execution=execution,
+        folder=context.folder,
+        resume=context.resume,
+        monitor=(lambda network: validate(method, network, held_out, len(data.classes), execution))
+        if held_out
+        else None,
+        progress=context.progress,
+        log_every=max(1, method.steps // LOG_LINES),
+    )
+    facts = {
+        "seconds": round(time.monotonic() - began, 2),
+        "steps": method.steps,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "flops_per_image": method.flops(trained, data.image_shape),
+        "initial_weights_sha256": initial,
+        "final_weights_sha256": weights_hash(trained),
+    }
+    return Fitted(NetworkDetector(trained, method.find, execution), facts)
+
+
+def validate(
+    method: ObjectMethod, network: nn.Module, held_out: Labelled, classes: int, execution: Execution
+) -> dict[str, float]:
+    """Loss and average precision on the held-out images, for the log."""
+    device = execution.resolved_device()
+    generator, total = torch.Generator().manual_seed(0), 0.0
+    for start in range(0, len(held_out.images), method.batch_size):
+        indices = range(start, min(start + method.batch_size, len(held_out.images)))
+        batch = torch.from_numpy(np.array(held_out.images[indices.start : indices.stop])).to(device)
+        objects = gather(held_out.labels, indices, device)
+        with execution.autocast():
+            images = batch.permute(0, 3, 1, 2).float().div_(255)
+            total += len(indices) * float(method.loss(network, images, objects, generator))
+    found = list(detect(network, method.find, held_out.images, execution))
+    precision = average_precision(found, held_out.labels, classes)
+    return {"val_loss": total / len(held_out.images)} | ({} if precision is None else {"val_AP": precision})
