@@ -10,9 +10,9 @@ from object_cases import data_set, labelled
 
 from vipriors.challenges.schema import Invariance
 from vipriors.methods import listings, load
-from vipriors.methods.detection._network import gather
 from vipriors.methods.detection._precision import average_precision
 from vipriors.methods.detection._regions import Regions
+from vipriors.methods.detection._variation import gather
 from vipriors.methods.instances._masks import MaskHead, mask_loss, mask_targets, paste, with_objects
 from vipriors.methods.protocol import Context, TrainingSet
 from vipriors.priors.augment.boxes import NO_OBJECT, Annotated

@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vipriors.methods.detection import one_stage
-from vipriors.methods.detection._network import gather
-from vipriors.methods.detection._precision import average_precision
-from vipriors.methods.detection.one_stage import (
-    OneStage,
-    OneStageDetector,
+from vipriors.methods.detection import _locations
+from vipriors.methods.detection._locations import (
     Output,
     assign,
     centreness,
@@ -19,6 +15,9 @@ from vipriors.methods.detection.one_stage import (
     detection_loss,
     locations,
 )
+from vipriors.methods.detection._precision import average_precision
+from vipriors.methods.detection._variation import gather
+from vipriors.methods.detection.one_stage import OneStage, OneStageDetector
 from vipriors.methods.protocol import Objects
 from vipriors.priors.augment.boxes import IGNORED, NO_OBJECT, Annotated
 
@@ -215,7 +214,7 @@ def test_decoding_by_brute_force():
 
 
 def test_few_candidates_are_the_best_ones(monkeypatch):
-    monkeypatch.setattr(one_stage, "MOST_CANDIDATES", 7)
+    monkeypatch.setattr(_locations, "MOST_CANDIDATES", 7)
     output = random_output(6, 1, 3)
     with torch.no_grad():
         (found,) = decode(output, SIZE, score_threshold=0.0, overlap=1.0)

@@ -173,7 +173,7 @@ def test_every_weight_learns_and_every_pixel_is_seen(name):
 def test_learns_more_than_the_floors(name):
     data = dataclasses.replace(data_set(count=16), invariance=Invariance())
     truth = data.held_out.labels
-    model = fitted(name, data, steps=60, width=8, batch_size=8).model
+    model = fitted(name, data, steps=150, width=8, batch_size=8).model
     found = mean_iou(zip(truth, maps_of(model, data.held_out.images), strict=True), CLASSES)
     assert found > 0.7
     majority = maps_of(fitted("majority-class", data).model, data.held_out.images)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vipriors.challenges.schema import Invariance
 from vipriors.methods.detection._backbone import Backbone
+from vipriors.methods.detection._edges import Sees
 from vipriors.methods.detection._precision import average_precision
+from vipriors.methods.detection._variation import augmentation, gather
 from vipriors.methods.protocol import Context, Fitted, Labelled, Objects, TrainingSet
-from vipriors.priors.augment import ColourJitter, Sometimes
-from vipriors.priors.augment.boxes import IGNORED, NO_OBJECT, Annotated, Mosaic, MoveObjects
+from vipriors.priors.augment.boxes import Annotated
 from vipriors.train import (
     Batches,
     Execution,
@@ -57,7 +57,7 @@ class Found:
 class ObjectMethod(Recipe, ABC):
     """A recipe that makes its own network, its loss, and objects of what the network says."""
 
-    sees: Literal["colours", "edges", "both"] = "colours"
+    sees: Sees = "colours"
     """What is given to the network; edges are the same whatever the colours on their two sides."""
     colour: float = 0.0
     """Strength of the changes of brightness, contrast, saturation and hue; 0 changes nothing."""
@@ -150,59 +150,6 @@ def detect(
             )
 
 
-def augmentation(
-    recipe: ObjectMethod, invariance: Invariance
-) -> Callable[[Tensor, Annotated, torch.Generator], tuple[Tensor, Annotated]]:
-    """How images and objects are varied: as the challenge says leaves them as they are, and by the recipe."""
-    move = MoveObjects(
-        flip=0.5 if invariance.flip else 0.0,
-        max_pixels=invariance.shift,
-        max_degrees=invariance.rotate,
-        max_scale=invariance.scale,
-    )
-    mosaic = Mosaic(recipe.mosaic)
-    strength = recipe.colour
-    colour = Sometimes(ColourJitter(strength, strength, strength, min(0.5, strength)), 0.8)
-
-    def vary(images: Tensor, objects: Annotated, generator: torch.Generator) -> tuple[Tensor, Annotated]:
-        if recipe.mosaic:
-            images, objects = mosaic(images, objects, generator)
-        if invariance != Invariance():
-            images, objects = move(images, objects, generator)
-        if strength:
-            images = colour(images, generator)
-        return images, objects
-
-    return vary
-
-
-def gather(labels: Sequence[Objects], indices: Sequence[int], device: torch.device) -> Annotated:
-    """The objects of some images as one batch; a crowd is `IGNORED`.
-
-    Args:
-        labels: Of N images.
-        indices: B of them.
-        device: Where the batch is wanted.
-    """
-    chosen = [labels[index] for index in indices]
-    places = max(1, *(len(one.classes) for one in chosen))
-    classes = np.full((len(chosen), places), NO_OBJECT)
-    boxes = np.zeros((len(chosen), places, 4), np.float32)
-    first = chosen[0].masks
-    masks = None if first is None else np.zeros((len(chosen), places, *first.shape[1:]), bool)
-    for row, one in enumerate(chosen):
-        n = len(one.classes)
-        classes[row, :n] = one.classes if one.crowds is None else np.where(one.crowds, IGNORED, one.classes)
-        boxes[row, :n] = one.boxes
-        if masks is not None and one.masks is not None:
-            masks[row, :n] = one.masks
-    return Annotated(
-        torch.from_numpy(classes).to(device),
-        torch.from_numpy(boxes).to(device),
-        None if masks is None else torch.from_numpy(masks).to(device),
-    )
-
-
 def fit(method: ObjectMethod, data: TrainingSet, context: Context) -> Fitted:
     """Trains a method's network with the common loop."""
     execution = context.execution or Execution()
@@ -214,7 +161,7 @@ def fit(method: ObjectMethod, data: TrainingSet, context: Context) -> Fitted:
     if network.backbone.sight.standardise is not None:
         network.backbone.sight.standardise = Standardise.of(data.train.images)
     initial = weights_hash(network)
-    vary, labels = augmentation(method, data.invariance), data.train.labels
+    vary, labels = augmentation(data.invariance, method.colour, method.mosaic), data.train.labels
 
     def loss(network: nn.Module, images: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
         images, objects = vary(images, gather(labels, indices.tolist(), device), generator)

@@ -119,7 +119,7 @@ class FasterRCNN(ObjectMethod):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
             "sees": "edges",
-            "steps": 1000,
+            "steps": 600,
             "batch_size": 8,
             "optimizer": "adamw",
             "lr": 4e-3,

@@ -16,11 +16,13 @@ Deviations from the published baseline:
 6. Features are upsampled with pixel centres aligned, not corners, straight to the size of the level above.
 7. Logits are resized before the likeliest class is taken, not the classes after.
 8. Convolutions before a normalisation have no bias, which it would take away again.
+9. Presets `tiny` and `small` are narrower, work at half the resolution and let rare classes count more.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -91,11 +93,12 @@ class UNet(SegmentationNetwork):
     width: int = 64
     """Channels of the first level; each later one has twice as many, the last as many as the one before."""
     levels: int = 5
-    """Resolutions, each half of the one before."""
+    """Resolutions, each half of the one before; fewer where the last would be smaller than 2 x 2."""
     stem: int = 1
     """2 starts at half the resolution of the images."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        # By hand on validation of digits-segmentation, one seed: SGD well above AdamW for the same steps.
         "tiny": {
             "steps": 2000,
             "batch_size": 4,
@@ -104,7 +107,16 @@ class UNet(SegmentationNetwork):
             "class_balance": 0.3,
             "lr": 0.1,
         },
-        "small": {"steps": 1000, "batch_size": 8, "width": 16, "lr": 0.05},
+        # As tiny, wider and with more variation; not searched.
+        "small": {
+            "steps": 2000,
+            "batch_size": 4,
+            "width": 24,
+            "stem": 2,
+            "lr": 0.1,
+            "class_balance": 0.3,
+            "jitter": 0.3,
+        },
         "full": {
             "steps": 8000,
             "batch_size": 5,
@@ -131,5 +143,8 @@ class UNet(SegmentationNetwork):
 
     def network(self, image_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network with fresh weights, `(B, C, H, W)` to `(B, classes, H, W)`."""
-        widths = [self.width * 2**level for level in range(self.levels - 1)]
-        return UNetwork(image_shape[0], classes, (*widths, widths[-1]), self.stem)
+        channels, *sides = image_shape
+        # The last level keeps 2 pixels a side: one pixel of one image cannot be normalised.
+        levels = min(self.levels, max(2, int(math.log2(min(sides) / self.stem))))
+        widths = [self.width * 2**level for level in range(levels - 1)]
+        return UNetwork(channels, classes, (*widths, widths[-1]), self.stem)

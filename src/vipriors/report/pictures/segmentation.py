@@ -110,7 +110,7 @@ def half(image: Pixels, map_: Pixels, colours: dict[int, tuple[int, int, int]]) 
 def colour(position: int) -> tuple[int, int, int]:
     """The colour of the class at a position: the first is dark, the others go around the circle of hues."""
     if position == 0:
-        return (40, 40, 40)
+        return (60, 80, 125)  # not grey, which is the bare image
     # Found by a search for the step and order that keep the first 20 furthest apart to the eye, laid on grey.
     hue = 0.5803 * (position - 1) % 1
     saturation, value = ((1.0, 1.0), (1.0, 0.55), (0.5, 1.0))[(position - 1) // 6 % 3]
