@@ -292,7 +292,7 @@ def test_a_run_fitted_to_train_alone_shows_its_own_validation(make):
 def test_curves_of_a_rehearsed_run(make):
     text = page_of(make()).text
     assert "loss against step: final run ends at 1; rehearsal ends at 1; validation ends at 2." in text
-    assert "validation accuracy, % against step: validation ends at 100." in text
+    assert "top-1 accuracy, % against step: validation ends at 100." in text
 
 
 def test_it_can_be_written_elsewhere_and_is_the_same_each_time(make, tmp_path):

@@ -138,7 +138,7 @@ def test_the_log_means_over_the_steps_since_the_line_before(tmp_path):
 
     def monitor(predicting):
         assert not predicting.training
-        assert torch.is_inference_mode_enabled()
+        assert not torch.is_grad_enabled()
         monitored.append(next(predicting.parameters()).flatten()[0].item())
         return {"weight": monitored[-1]}
 

@@ -18,6 +18,7 @@ from vipriors.report.recipe import NARROW_SPACE, audit_command, facts, grouped, 
 
 METRICS = {
     "top1": "top-1 accuracy",
+    "top3": "top-3 accuracy",
     "top5": "top-5 accuracy",
     "balanced_accuracy": "balanced accuracy",
     "iou_class": "mean IoU",
@@ -150,12 +151,16 @@ def curves(run: FinishedRun) -> list[Figure]:
     ]
     wanted = [
         ("loss", "Loss", "loss", loss, "Mean training loss between two lines of the log"),
-        (
-            "accuracy",
-            "Validation accuracy",
-            "validation accuracy, %",
-            [_series("validation", watched, "val_top1", 100, style=2)],
-            "Top-1 accuracy on the validation images",
+        *(
+            (
+                "accuracy" if key == "val_top1" else key.replace("_", "-"),
+                f"{name} on validation",
+                f"{name}, %",
+                [_series("validation", watched, key, 100, style=2)],
+                f"{name} on the validation images",
+            )
+            for key in sorted({key for line in watched for key in line} - {"val_loss"})
+            if key.startswith("val_") and (name := metric_name(key.removeprefix("val_")))
         ),
         (
             "rate",

@@ -233,7 +233,8 @@ def train(
                 line = {"step": done, "loss": mean_loss, "lr": rate, "seconds": round(seconds, 3)}
                 if monitor:
                     predicting.eval()
-                    with torch.inference_mode():
+                    # Not inference mode: a monitor may lay the weights out anew, and they are trained on.
+                    with torch.no_grad():
                         line |= monitor(predicting)
                 if folder:
                     with (folder / "log.jsonl").open("a") as log:

@@ -1,5 +1,7 @@
 """The most frequent actions, whatever the clip shows: the floor of knowing nothing.
 
+Source: none; it is what any method must beat.
+
 Shapes: clips `(N, T, H, W, C)` uint8 to the same class probabilities for all, `(N, K)`: each class's share of
 the training clips. Of classes as frequent, the first comes first.
 """

@@ -119,7 +119,7 @@ def decode(
 ) -> list[Found]:
     """The objects that the network finds in each of B images.
 
-    A score is the geometric mean of the probabilities of the class and of the centre-ness.
+    A score is the product of the probabilities of the class and of the centre-ness.
 
     Args:
         output: Of B images.
@@ -128,7 +128,7 @@ def decode(
         overlap: Intersection over union from which on the worse of two boxes of a class is left out.
         most: Objects an image at most.
     """
-    scores = (output.logits.sigmoid() * output.centre.sigmoid().unsqueeze(-1)).sqrt()
+    scores = output.logits.sigmoid() * output.centre.sigmoid().unsqueeze(-1)
     found = []
     for score, boxes in zip(scores, clip_boxes(output.boxes, size), strict=True):
         candidates = score.flatten()

@@ -150,7 +150,8 @@ class DeepLab(SegmentationNetwork):
     """Dilations of the pyramid's 3x3 convolutions, at 4 times the stem's stride."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        # The U-Net's learning rate and loss, and steps that take as long; not searched for this network.
+        # The U-Net's learning rate and loss, not searched here. On digits-segmentation (validation,
+        # one seed) its mean IoU is 0.155, and the U-Net's 0.177 after as many steps, in less time.
         "tiny": {"steps": 1200, "batch_size": 4, "lr": 0.1, "class_balance": 0.3},
         "small": {
             "steps": 2000,

@@ -1,5 +1,7 @@
 """Gives every pixel the most frequent class: a floor.
 
+Source: none; it is what any method must beat.
+
 Shapes: images `(N, H, W, C)` to maps `(h, w)` of one class.
 """
 

@@ -3,6 +3,8 @@
 Each class is a Gaussian over a pixel's colour and place in the image (quadratic discriminant analysis). It
 sees no shapes: what a method scores above it comes from more than colour.
 
+Source: quadratic discriminant analysis, as textbooks have it.
+
 Shapes: images `(N, H, W, C)` to maps `(h, w)`.
 """
 
@@ -105,8 +107,7 @@ class MeanColour:
     """The floor that looks at single pixels."""
 
     prior: float = -1.0
-    """Power of a class's frequency: 1 expects it as often as in training, 0 all alike; below 0 is searched on
-    validation, or 1 without any."""
+    """Power of a class's frequency, 0 for all alike; below 0 is searched on validation, or 1 without any."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {}, "small": {}, "full": {}}
 
