@@ -22,8 +22,8 @@ def blocks(text: str) -> list[str]:
 
 
 def section(name: str) -> list[list[str]]:
-    """The commands from a `run:` mark to the next heading, split into words."""
-    text = README.split(f"<!-- run: {name} -->", 1)[1].split("\n## ", 1)[0]
+    """The commands from a `run:` mark to the next heading or the mark `run: end`, split into words."""
+    text = README.split(f"<!-- run: {name} -->", 1)[1].split("\n## ", 1)[0].split("<!-- run: end -->", 1)[0]
     return [shlex.split(line, comments=True) for block in blocks(text) for line in block.splitlines()]
 
 

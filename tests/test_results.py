@@ -12,6 +12,8 @@ from vipriors import methods
 from vipriors.bench.records import read_records
 from vipriors.bench.statistics import paired_difference
 from vipriors.bench.summary import PLACE, filled
+from vipriors.bench.table import headline, score_of
+from vipriors.challenges.schema import METHODS
 
 RESULTS = Path(__file__).parents[1] / "results"
 STORES = sorted({place[1] for place in PLACE.findall((RESULTS / "README.md").read_text(encoding="utf-8"))})
@@ -29,8 +31,8 @@ def test_records_are_whole_and_on_equal_terms(store: str) -> None:
         assert record["challenge"] == store
         assert record["subset_seed"] == record["seed"]
         assert record["fit_on"] == "train+val"
-        low, high = record["intervals"]["top1"]
-        assert low <= record["scores"]["top1"] <= high
+        low, high = record["intervals"][headline(record)]
+        assert low <= score_of(record) <= high
         methods.restore(record["method"], record["hyper_parameters"])
         manifests[record["images_per_class"], record["seed"]].add(record["manifest_sha256"])
     assert all(len(hashes) == 1 for hashes in manifests.values()), "methods saw different images"
@@ -61,6 +63,22 @@ def test_the_baseline_is_clearly_above_the_floors_on_digits(floor: str) -> None:
     )
     assert found.low > 0
     assert all(scores["residual", seed] > scores[floor, seed] for seed in range(5))
+
+
+@pytest.mark.parametrize("store", [store for store in STORES if store.startswith("digits-")])
+def test_a_baseline_is_clearly_above_every_floor_and_below_perfect(store: str) -> None:
+    records = read_records(RESULTS / store)
+    by_contender = defaultdict(dict)
+    for record in records:
+        by_contender[record["contender"]][record["seed"]] = score_of(record)
+    baseline, floors = METHODS[records[0]["task"]]
+    assert set(by_contender) == {baseline, *floors}
+    best = by_contender.pop(baseline)
+    assert max(best.values()) < 0.95
+    for floor, scores in by_contender.items():
+        seeds = sorted(scores)
+        found = paired_difference([best[seed] for seed in seeds], [scores[seed] for seed in seeds])
+        assert found.low > 0, floor
 
 
 def test_the_page_names_the_commands_that_made_it() -> None:

@@ -39,8 +39,10 @@ def test_nothing_that_learns_can_fetch_weights(part):
         modules = imported(tree)
         assert not {name.partition(".")[0] for name in modules} & FETCHERS, file
         assert not {"torch.hub", "torch.utils.model_zoo"} & modules, file
-        # torchvision's models come with weights; its operations do not.
-        assert not any(name.startswith("torchvision.models") for name in modules), file
+        # torchvision's models can come with weights; whoever takes one says that these shall not.
+        if any(name.startswith("torchvision.models") for name in modules):
+            given = [node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)]
+            assert "weights" in given, file
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg in ("weights", "weights_backbone", "pretrained"):
                 assert isinstance(node.value, ast.Constant) and node.value.value in (None, False), file
@@ -54,7 +56,7 @@ def test_a_baseline_reads_nothing_but_its_training_data(name, tmp_path):
     """Python reports every file that is opened while a baseline learns; none is foreign."""
     challenge = read_challenge(embedded()[name])
     data = find_data(challenge, challenge.rule(), data=tmp_path / "data")
-    plan = Plan(challenge.baseline, overrides={"steps": "2", "batch_size": "4"}, challenge_file=name)
+    plan = Plan(challenge.baseline, overrides={"steps": "2", "batch_size": "8"}, challenge_file=name)
     run(data, plan, tmp_path / "run", execution=Execution(device="cpu"))
     found = audit(tmp_path / "run", data=tmp_path / "data")
     assert found.foreign_reads == [] and found.verdict == "same" and found.passed
