@@ -71,7 +71,7 @@ def _run(folder: Path) -> None:
 
 def _sleep(marker: Path) -> None:
     (marker / str(os.getpid())).touch()
-    time.sleep(60)
+    time.sleep(180)
 
 
 def _share(marker: Path) -> None:
@@ -82,7 +82,7 @@ def _share(marker: Path) -> None:
 def test_workers_end_soon_after_their_parent_was_killed(tmp_path: Path) -> None:
     parent = multiprocessing.get_context("spawn").Process(target=_share, args=(tmp_path,))
     parent.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     workers = [int(file.name) for file in tmp_path.iterdir()]
@@ -99,7 +99,7 @@ def test_workers_end_soon_after_their_parent_was_killed(tmp_path: Path) -> None:
 def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_run, args=(tmp_path,))
     process.start()
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while len(list((tmp_path / "results").glob("*.json"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert process.pid
