@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageOps
 
-from vipriors.data.images import encode, encode_png, read_image, resize
+from vipriors.data.images import encode, encode_png, image_size, read_image, resize
 from vipriors.problems import BadInput
 
 
@@ -264,3 +264,24 @@ def test_channels_are_resized_alike_whatever_their_number():
     five = np.concatenate([image, image[:, :, :2]], axis=2)
     assert np.array_equal(resize(five, (10, 8))[:, :, :3], resize(image, (10, 8)))
     assert np.array_equal(resize(image[:, :, :1], (10, 8)), resize(image, (10, 8))[:, :, :1])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_the_size_in_the_header_is_the_size_of_what_is_read(tmp_path, orientation, suffix):
+    file = tmp_path / f"turned.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (7, 4)).save(file, exif=exif)
+    assert image_size(file) == read_image(file).shape[:2] == ((4, 7) if orientation < 5 else (7, 4))
+
+
+def test_the_size_of_an_array_file(tmp_path):
+    np.save(tmp_path / "array.npy", np.zeros((5, 9, 3), np.uint8))
+    assert image_size(tmp_path / "array.npy") == (5, 9)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n", b"\x93NUMPY\x09\x09"])
+def test_no_size_of_what_is_no_image(content):
+    with pytest.raises(BadInput, match=r"^picture: "):
+        image_size(content, name="picture")

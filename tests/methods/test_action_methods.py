@@ -86,9 +86,9 @@ def test_networks_of_every_preset(name, preset) -> None:
     method = configure(name, preset, {})
     for clip_shape in ((1, 16, 48, 48), (3, 16, 112, 112), (3, 5, 70, 90)):
         with torch.device("meta"):
-            network = method.network(method.shown(clip_shape), 7)
+            network = method.network(method.seen(clip_shape), 7)
             network.eval()
-            logits = network(torch.empty(2, *method.shown(clip_shape)))
+            logits = network(torch.empty(2, *method.seen(clip_shape)))
         assert logits.shape == (2, 7)
         count = sum(p.numel() for p in network.parameters())
         assert 1000 < count < {"tiny": 1e6, "small": 1e7, "full": 1e8}[preset]

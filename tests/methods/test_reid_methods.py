@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn import functional
 
 from vipriors.challenges.schema import METHODS, Invariance
-from vipriors.methods import configure, field_docs, listings, load
+from vipriors.methods import _fitting, configure, field_docs, listings, load
 from vipriors.methods.protocol import Context, Labelled, TrainingSet
-from vipriors.methods.reid import _floor, embedding
+from vipriors.methods.reid import _floor
 from vipriors.methods.reid._backbones import residual_features, resnet50_features
 from vipriors.methods.reid._network import PersonBatches
 from vipriors.methods.reid._triplet import batch_hard_triplet
@@ -249,7 +249,7 @@ def test_the_loss(monkeypatch):
         caught.update(network=network, loss=loss, images=batches(0), options=options)
         return network
 
-    monkeypatch.setattr(embedding, "train", instead_of_train)
+    monkeypatch.setattr(_fitting, "train", instead_of_train)
     data = data_set()
     method = small(triplet=0.7, margin=0.4, label_smoothing=0.2)
     method.fit(data, Context(seed=4, execution=CPU))

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from vipriors.train import Execution, NetworkClassifier, Standardise, forward_flops, weights_hash
+from vipriors.train import (
+    Execution,
+    NetworkClassifier,
+    Standardise,
+    forward_flops,
+    weights_hash,
+    with_weights,
+)
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 6, 5, 3), dtype=np.uint8)
 
@@ -80,7 +87,7 @@ def test_bfloat16_answers_float32_rows_that_sum_to_one():
 def test_saved_and_loaded(tmp_path):
     first = NetworkClassifier(network(), Execution("cpu"))
     first.save(tmp_path)
-    second = NetworkClassifier.load(tmp_path, network(seed=1), Execution("cpu"))
+    second = NetworkClassifier(with_weights(network(seed=1), tmp_path), Execution("cpu"))
     assert np.array_equal(first.probabilities(IMAGES), second.probabilities(IMAGES))
     assert weights_hash(first.network) == weights_hash(second.network)
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]

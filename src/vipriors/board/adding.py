@@ -19,12 +19,9 @@ from vipriors.board.core import Board, NotFound
 from vipriors.board.models import Challenge, LogEntry, Organizer, Person, Phase, now
 from vipriors.board.store import StoredFile
 from vipriors.challenges import schema
+from vipriors.challenges.hidden import class_names, write_test_labels
 from vipriors.data.files import os_errors
-from vipriors.data.place import file_name
-from vipriors.data.sources import AnnotatedSource
-from vipriors.data.subset import cut
 from vipriors.problems import BadInput
-from vipriors.tasks import labels as classification_labels
 from vipriors.tasks.archive import pack
 
 MOST_LABELS = 2**34
@@ -93,9 +90,9 @@ def add_challenge(
     with ExitStack() as stack:
         if labels is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vipriors-labels-")))
-            labels, classes = _write_labels(challenge, source, folder)
+            labels, classes = write_test_labels(challenge, source, folder)
         else:
-            classes = _classes_of(challenge)
+            classes = class_names(challenge)
         stored, labels_name = _keep_labels(board, labels, challenge.task, classes)
     row = Challenge(
         name=challenge.name,
@@ -207,33 +204,3 @@ def _keep_labels(
             labels.write_bytes(content)
         with labels.open("rb") as stream:
             return board.files.put(stream, MOST_LABELS), name
-
-
-def _write_labels(
-    challenge: schema.Challenge, source: Path | None, folder: Path
-) -> tuple[Path, Sequence[str] | None]:
-    """Writes the labels of a challenge's test, as its source has them, to a file or as maps to a folder."""
-    opened = challenge.open(source, images=False)
-    tests = [pick for pick in cut(opened, challenge.rule()) if pick.split == "test"]
-    named = [(file_name(pick, opened.content(pick.sample)[0]), pick.sample) for pick in tests]
-    if not isinstance(opened, AnnotatedSource):
-        rows = "".join(f"{name},{sample.label}\n" for name, sample in named)
-        labels = folder / "labels.csv"
-        labels.write_text(f"{classification_labels.HEADER}\n{rows}", encoding="utf-8")
-        return labels, tuple(opened.classes)
-    written = []
-    for name, content in opened.annotations(named):
-        written.append(folder / name)
-        written[-1].write_bytes(content)
-    if not written:
-        message = "has no test labels in this copy of its source; give them with --labels"
-        raise BadInput.single(f"challenge {challenge.name}", message)
-    labels = written[0] if written[0].stem == "labels" else folder
-    return labels, challenge.label_names(opened.names)
-
-
-def _classes_of(challenge: schema.Challenge) -> Sequence[str] | None:
-    if challenge.source.world or challenge.source.kind == "imagenet":
-        opened = challenge.open(images=False)
-        return opened.names if isinstance(opened, AnnotatedSource) else tuple(opened.classes)
-    return challenge.source.classes

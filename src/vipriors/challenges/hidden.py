@@ -16,7 +16,7 @@ from vipriors.data.place import file_name
 from vipriors.data.sources import AnnotatedSource
 from vipriors.data.subset import cut
 from vipriors.problems import BadInput, Problem
-from vipriors.tasks.index import Index
+from vipriors.tasks.labels import HEADER
 from vipriors.tasks.protocol import Truth
 from vipriors.tasks.score import Score
 
@@ -75,27 +75,52 @@ def find_hidden_test(
     task = tasks.load(challenge.task)
     if labels is None:
         return _hidden_test_of(challenge, task, source)
-    if classes is None and (challenge.source.world or challenge.source.kind == "imagenet"):
+    return HiddenTest(task, task.open_truth(labels, classes or class_names(challenge)))
+
+
+def class_names(challenge: Challenge) -> Sequence[str] | None:
+    """Names of what is predicted, where they are known without the user's copy of the images."""
+    if challenge.source.world or challenge.source.kind == "imagenet":
         opened = challenge.open(images=False)
-        classes = opened.names if isinstance(opened, AnnotatedSource) else opened.classes
-    return HiddenTest(task, task.open_truth(labels, classes or challenge.source.classes))
+        return opened.names if isinstance(opened, AnnotatedSource) else tuple(opened.classes)
+    return challenge.source.classes
 
 
-def _hidden_test_of(challenge: Challenge, task: ModuleType, source: Path | None) -> HiddenTest:
+def write_test_labels(
+    challenge: Challenge, source: Path | None, folder: Path
+) -> tuple[Path, Sequence[str] | None]:
+    """Writes the labels of a challenge's test as its source has them, and tells the names of its classes.
+
+    Args:
+        challenge: The challenge.
+        source: The user's copy of its images, where it has no embedded ones.
+        folder: Where they go: one file, or a map for each image.
+
+    Returns:
+        The file or the folder, as the task's `open_truth` takes it, and the names.
+
+    Raises:
+        BadInput: This copy of the source has no test labels, or the copy is not whole.
+    """
     opened = challenge.open(source, images=False)
     tests = [pick for pick in cut(opened, challenge.rule()) if pick.split == "test"]
     named = [(file_name(pick, opened.content(pick.sample)[0]), pick.sample) for pick in tests]
     if not isinstance(opened, AnnotatedSource):
-        classes = tuple(opened.classes)
-        labels = {name: sample.label for name, sample in named}
-        return HiddenTest(task, Truth(Index(tuple(labels), len(classes)), labels, classes))
-    folder = tempfile.TemporaryDirectory(prefix="vipriors-labels-")
-    files = []
+        rows = "".join(f"{name},{sample.label}\n" for name, sample in named)
+        labels = folder / "labels.csv"
+        labels.write_text(f"{HEADER}\n{rows}", encoding="utf-8")
+        return labels, tuple(opened.classes)
+    written = []
     for name, content in opened.annotations(named):
-        files.append(Path(folder.name) / name)
-        files[-1].write_bytes(content)
-    if not files:
+        written.append(folder / name)
+        written[-1].write_bytes(content)
+    if not written:
         message = "has no test labels in this copy of its source; give them with --labels"
         raise BadInput.single(f"challenge {challenge.name}", message)
-    labels_file = files[0] if files[0].stem == "labels" else Path(folder.name)
-    return HiddenTest(task, task.open_truth(labels_file, challenge.label_names(opened.names)), folder)
+    return written[0] if written[0].stem == "labels" else folder, challenge.label_names(opened.names)
+
+
+def _hidden_test_of(challenge: Challenge, task: ModuleType, source: Path | None) -> HiddenTest:
+    folder = tempfile.TemporaryDirectory(prefix="vipriors-labels-")
+    labels, classes = write_test_labels(challenge, source, Path(folder.name))
+    return HiddenTest(task, task.open_truth(labels, classes), folder)

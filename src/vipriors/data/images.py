@@ -14,6 +14,8 @@ from __future__ import annotations
 import struct
 import tokenize
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -89,25 +91,26 @@ def read_image(
         BadInput: not an image, damaged, too large, or with a number of channels that does not fit.
     """
     place = name or (str(source) if isinstance(source, Path) else "image")
-    try:
-        if isinstance(source, FilePart):
-            source = source.read_bytes()
-        with source.open("rb") if isinstance(source, Path) else BytesIO(source) as stream:
-            head = stream.read(16)
-            stream.seek(0)
-            if not head:
-                raise BadInput.single(place, f"found an empty file (0 bytes); expected {_EXPECTED}")
-            decode = _decode_npy if head.startswith(b"\x93NUMPY") else _decode_picture
-            pixels = decode(stream, place, max_pixels)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadInput.single(place, f"{error}; expected at most {max_pixels} pixels") from None
-    except UnidentifiedImageError:
-        raise BadInput.single(place, f"not an image: starts with {head!r}; expected {_EXPECTED}") from None
-    except _DECODE_ERRORS as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise BadInput.single(place, f"cannot be read: {error.strerror}") from None
-        raise BadInput.single(place, f"damaged image: {error}; expected {_EXPECTED}") from None
+    with _opened(source, place, max_pixels) as (stream, is_npy):
+        decode = _decode_npy if is_npy else _decode_picture
+        pixels = decode(stream, place, max_pixels)
     return _with_channels(pixels, channels, place)
+
+
+def image_size(source: Path | FilePart | bytes, *, name: str | None = None) -> tuple[int, int]:
+    """Height and width of an image as `read_image` turns it, from its header alone.
+
+    Raises:
+        BadInput: not an image, or a damaged header.
+    """
+    place = name or (str(source) if isinstance(source, Path) else "image")
+    with _opened(source, place, MAX_PIXELS) as (stream, is_npy):
+        if is_npy:
+            shape = _npy_header(stream, place)
+            return shape[0], shape[1]
+        with Image.open(stream, formats=_FORMATS) as image:
+            lies = _orientation(image) in (5, 6, 7, 8)
+            return (image.width, image.height) if lies else (image.height, image.width)
 
 
 def resize(image: Pixels, size: tuple[int, int]) -> Pixels:
@@ -199,6 +202,29 @@ def encode_npy(pixels: npt.NDArray[Any]) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + pixels.astype(kind).tobytes()
 
 
+@contextmanager
+def _opened(source: Path | FilePart | bytes, place: str, max_pixels: int) -> Iterator[tuple[BinaryIO, bool]]:
+    """The stream of an image and whether it is an `.npy` file; turns what its reader raises to `BadInput`."""
+    head = b""
+    try:
+        if isinstance(source, FilePart):
+            source = source.read_bytes()
+        with source.open("rb") if isinstance(source, Path) else BytesIO(source) as stream:
+            head = stream.read(16)
+            stream.seek(0)
+            if not head:
+                raise BadInput.single(place, f"found an empty file (0 bytes); expected {_EXPECTED}")
+            yield stream, head.startswith(b"\x93NUMPY")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadInput.single(place, f"{error}; expected at most {max_pixels} pixels") from None
+    except UnidentifiedImageError:
+        raise BadInput.single(place, f"not an image: starts with {head!r}; expected {_EXPECTED}") from None
+    except _DECODE_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise BadInput.single(place, f"cannot be read: {error.strerror}") from None
+        raise BadInput.single(place, f"damaged image: {error}; expected {_EXPECTED}") from None
+
+
 def _decode_picture(stream: BinaryIO, place: str, max_pixels: int) -> Pixels:
     with Image.open(stream, formats=_FORMATS) as opened:
         _check_size(opened.height, opened.width, place, max_pixels)
@@ -227,6 +253,16 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _decode_npy(stream: BinaryIO, place: str, max_pixels: int) -> Pixels:
+    shape = _npy_header(stream, place)
+    _check_size(shape[0], shape[1], place, max_pixels)
+    if shape[2:] and shape[0] * shape[1] * shape[2] > 3 * max_pixels:
+        raise BadInput.single(place, f"{shape} is too large; expected at most {3 * max_pixels} values")
+    stream.seek(0)
+    pixels = _eight_bits(np.lib.format.read_array(stream, allow_pickle=False))
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _npy_header(stream: BinaryIO, place: str) -> tuple[int, ...]:
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise BadInput.single(place, f"npy version {version}; expected 1.0 or 2.0")
@@ -237,12 +273,7 @@ def _decode_npy(stream: BinaryIO, place: str, max_pixels: int) -> Pixels:
     if dtype.kind != "u" or dtype.itemsize > 2 or len(shape) not in (2, 3) or min(shape) < 1:
         found = f"found {dtype} of shape {shape}"
         raise BadInput.single(place, f"{found}; expected uint8 or uint16 (H, W) or (H, W, C)")
-    _check_size(shape[0], shape[1], place, max_pixels)
-    if shape[2:] and shape[0] * shape[1] * shape[2] > 3 * max_pixels:
-        raise BadInput.single(place, f"{shape} is too large; expected at most {3 * max_pixels} values")
-    stream.seek(0)
-    pixels = _eight_bits(np.lib.format.read_array(stream, allow_pickle=False))
-    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+    return shape
 
 
 def _eight_bits(pixels: npt.NDArray[Any]) -> Pixels:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipriors.data.files import os_errors, write_atomic
-from vipriors.data.images import IMAGE_SUFFIXES, encode_png, read_image
+from vipriors.data.images import IMAGE_SUFFIXES, encode_png, image_size
 from vipriors.methods.protocol import Classifier, Detector, Objects, Segmenter
 from vipriors.problems import BadInput, Problem
 from vipriors.runs.run import load_model
@@ -110,7 +110,7 @@ def _maps(
     files: Sequence[Path], model: Segmenter, images: NDArray[np.uint8], classes: Sequence[str], wish: Wish
 ) -> Iterator[Row]:
     """The classes of each picture with their share of its pixels, the largest first."""
-    for file, found in zip(files, model.maps(images, [_size(file) for file in files]), strict=True):
+    for file, found in zip(files, model.maps(images, [image_size(file) for file in files]), strict=True):
         if wish.maps:
             _write(wish.maps, file, found)
         shares = np.bincount(found.ravel(), minlength=len(classes)) / found.size
@@ -126,7 +126,7 @@ def _objects(
     """The objects of each picture with their boxes in its own pixels, the surest first."""
     for file, found in zip(files, model.detect(images), strict=True):
         assert found.scores is not None, "a detector gives scores"
-        height, width = _size(file)
+        height, width = image_size(file)
         scale = np.array([width / images.shape[2], height / images.shape[1]] * 2)
         kept = np.flatnonzero(found.scores >= wish.least)
         if wish.maps:
@@ -150,11 +150,6 @@ def _numbered(found: Objects, kept: NDArray[np.int64], size: tuple[int, int]) ->
         mask = found.masks[kept[number - 1]]
         map_[mask[rows.astype(int)[:, np.newaxis], columns.astype(int)]] = number
     return map_
-
-
-def _size(file: Path) -> tuple[int, int]:
-    height, width, _ = read_image(file).shape
-    return height, width
 
 
 def _write(folder: Path, file: Path, map_: NDArray[np.uint8]) -> None:

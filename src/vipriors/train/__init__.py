@@ -2,18 +2,29 @@
 
 from vipriors.train.batches import Batches, step_seed
 from vipriors.train.loop import Execution, Interrupted, Recipe, seed_everything, train
-from vipriors.train.network import NetworkClassifier, Standardise, forward_flops, weights_hash
+from vipriors.train.network import (
+    NetworkClassifier,
+    NetworkModel,
+    Standardise,
+    forward_flops,
+    shown,
+    weights_hash,
+    with_weights,
+)
 
 __all__ = [
     "Batches",
     "Execution",
     "Interrupted",
     "NetworkClassifier",
+    "NetworkModel",
     "Recipe",
     "Standardise",
     "forward_flops",
     "seed_everything",
+    "shown",
     "step_seed",
     "train",
     "weights_hash",
+    "with_weights",
 ]

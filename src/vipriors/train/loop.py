@@ -18,13 +18,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from vipriors.problems import BadInput, Problem
 from vipriors.train.batches import Batches, step_seed
+
+Network = TypeVar("Network", bound=nn.Module)
 
 Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
 """Network, images `(B, C, H, W)` in [0, 1], targets, and the step's random numbers, to a scalar."""
@@ -148,7 +150,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def train(
-    model: nn.Module,
+    model: Network,
     batches: Batches,
     recipe: Recipe,
     loss: Loss,
@@ -161,7 +163,7 @@ def train(
     progress: Progress | None = None,
     log_every: int | None = None,
     checkpoint_seconds: float = 30.0,
-) -> nn.Module:
+) -> Network:
     """Trains `model` in place and returns the network that predicts (itself, or its moving average).
 
     Args:
@@ -251,7 +253,7 @@ def train(
     return predicting.eval()
 
 
-def _copy(model: nn.Module) -> nn.Module:
+def _copy(model: Network) -> Network:
     average = copy.deepcopy(model)
     return average.requires_grad_(False)
 

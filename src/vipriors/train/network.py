@@ -1,8 +1,9 @@
-"""A trained network as a classifier: what it is fed, what it answers, how it is stored."""
+"""A trained network where it predicts: what it is fed, what it answers as a classifier, how it is stored."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,13 @@ class Standardise(nn.Module):
         return (images - self.mean).div_(self.deviation)
 
 
-class NetworkClassifier:
-    """Class probabilities from a network that returns logits."""
+class NetworkModel:
+    """A trained network on its device, in evaluation mode; models of every task build on it.
+
+    Args:
+        network: Takes images `(B, C, H, W)` or clips `(B, C, T, H, W)` in [0, 1].
+        execution: Device and precision; the best available by default.
+    """
 
     def __init__(self, network: nn.Module, execution: Execution | None = None) -> None:
         self.execution = execution or Execution()
@@ -62,26 +68,34 @@ class NetworkClassifier:
         network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network
 
-    def probabilities(self, images: NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
-        """Class probabilities `(N, K)` of uint8 images `(N, H, W, C)`."""
-        parts = []
-        with torch.inference_mode(), self.execution.autocast():
-            for start in range(0, len(images), batch_size):
-                batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(self.device)
-                logits = self.network(batch.permute(0, 3, 1, 2).float().div_(255))
-                parts.append(logits.float().softmax(1).cpu().numpy())
-        return np.concatenate(parts)
-
     def save(self, folder: Path) -> None:
         """Writes the weights to `folder/model.pt`."""
         torch.save(self.network.state_dict(), folder / "model.pt")
 
-    @classmethod
-    def load(cls, folder: Path, network: nn.Module, execution: Execution | None = None) -> NetworkClassifier:
-        """Reads the weights that `save` wrote into a network of the same shape."""
-        state = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-        return cls(network, execution)
+
+class NetworkClassifier(NetworkModel):
+    """Class probabilities from a network that returns logits."""
+
+    def probabilities(self, images: NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
+        """Class probabilities `(N, K)` of uint8 images `(N, H, W, C)`."""
+        parts = []
+        with torch.inference_mode(), self.execution.autocast():
+            for batch in shown(images, batch_size, self.device):
+                parts.append(self.network(batch).float().softmax(1).cpu().numpy())
+        return np.concatenate(parts)
+
+
+def with_weights(network: nn.Module, folder: Path) -> nn.Module:
+    """The network with the weights that `NetworkModel.save` wrote of one of the same shape."""
+    network.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
+    return network
+
+
+def shown(images: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    """Images `(N, H, W, C)` or clips `(N, T, H, W, C)`, uint8, as a network takes them, batch by batch."""
+    for start in range(0, len(images), batch_size):
+        batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
+        yield batch.movedim(-1, 1).float().div_(255)
 
 
 def weights_hash(network: nn.Module) -> str:

@@ -14,8 +14,6 @@ names; every other id means a pixel without a class, and becomes 255 in what is 
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from vipriors.data.files import read_bytes
-from vipriors.data.images import IMAGE_SUFFIXES, Pixels, encode_png, read_image
+from vipriors.data.images import IMAGE_SUFFIXES, Pixels, encode_png, image_size, read_image
 from vipriors.data.sources._maps import HEADER_BYTES, PngHeader, for_each, listed, png_header, sizes_differ
 from vipriors.data.sources.base import Named, SourceSample
 from vipriors.problems import BadInput, Problem
@@ -37,22 +35,7 @@ IGNORED = 255
 
 _SPLITS = ("train", "val", "test")
 _PICTURES = IMAGE_SUFFIXES - {".npy"}
-_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 _FORMS = frozenset({(8, 0), (1, 3), (2, 3), (4, 3), (8, 3)})
-_ORIENTATION_TAG = 0x0112
-
-# What PIL raises on headers that are damaged; it documents only the first.
-_HEADER_ERRORS = (
-    OSError,
-    Image.DecompressionBombError,
-    ValueError,
-    SyntaxError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-)
 
 Files = Mapping[str, Sequence[Path]]
 """The files of a folder by their name without suffix; of each, one is expected."""
@@ -184,8 +167,12 @@ def _faults(image_folder: Path, images: Files, label_folder: Path, labels: Files
     unreadable, unfit, misfit = [], [], []
     for stem in (stem for stem in images if stem in labels):
         image, label = images[stem][0], labels[stem][0]
-        size, header = _picture_size(image), _header_of(label)
-        if size is None:
+        header = _header_of(label)
+        try:
+            height, width = image_size(image)
+            size = width, height
+        except BadInput:
+            size = None
             unreadable.append(image.name)
         if header is None or header.form not in _FORMS:
             unfit.append(f"{label.name} ({header or 'no PNG'})")
@@ -197,16 +184,6 @@ def _faults(image_folder: Path, images: Files, label_folder: Path, labels: Files
     expected = "the same size"
     problems += listed(label_folder, "has", misfit, f"{of_maps} of another size than the image", expected)
     return problems
-
-
-def _picture_size(path: Path) -> tuple[int, int] | None:
-    """Width and height of an image as `read_image` turns it; None if its header cannot be read."""
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            lies = int(image.getexif().get(_ORIENTATION_TAG, 1)) in (5, 6, 7, 8)
-            return (image.height, image.width) if lies else image.size
-    except _HEADER_ERRORS:
-        return None
 
 
 def _header_of(path: Path) -> PngHeader | None:

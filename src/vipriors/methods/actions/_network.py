@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,22 +15,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vipriors.challenges.schema import Invariance
+from vipriors.methods._fitting import fit_network, fresh
 from vipriors.methods.actions._layers import to_clips, to_frames
 from vipriors.methods.protocol import Context, Fitted, Labelled, TrainingSet
-from vipriors.priors.augment import Augmentation, ColourJitter, Compose, Flip, ResizedCrop, Shift
-from vipriors.priors.augment.affine import TurnAndScale
+from vipriors.priors.augment import Augmentation, ColourJitter, Compose, ResizedCrop
 from vipriors.priors.augment.clips import Colours, Geometry, SubClip, even_starts, fitting_stride
+from vipriors.priors.augment.invariance import allowed
 from vipriors.problems import BadInput
 from vipriors.train import (
     Batches,
     Execution,
+    NetworkModel,
     Recipe,
     Standardise,
     forward_flops,
-    seed_everything,
-    step_seed,
-    train,
-    weights_hash,
+    shown,
+    with_weights,
 )
 
 LOG_LINES = 20
@@ -81,7 +80,7 @@ class ClipMethod(Recipe, ABC):
             classes: Number of logits.
         """
 
-    def shown(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    def seen(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the part that is looked at of clips `(C, T, H, W)`."""
         channels, total, *sides = image_shape
         return (channels, min(total, self.frames), *sides)
@@ -102,13 +101,11 @@ class ClipMethod(Recipe, ABC):
     ) -> ClipClassifier:
         """Restores a network that `fit` trained."""
         standardise = StandardiseClips(torch.zeros(image_shape[0]), torch.ones(image_shape[0]))
-        network = nn.Sequential(standardise, self.network(self.shown(image_shape), classes))
-        state = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-        return ClipClassifier(network, self.parts(image_shape[1]), execution)
+        network = nn.Sequential(standardise, self.network(self.seen(image_shape), classes))
+        return ClipClassifier(with_weights(network, folder), self.parts(image_shape[1]), execution)
 
 
-class ClipClassifier:
+class ClipClassifier(NetworkModel):
     """Class probabilities of clips: the mean of those of some of their parts.
 
     Args:
@@ -120,38 +117,23 @@ class ClipClassifier:
     def __init__(
         self, network: nn.Module, parts: Sequence[Sequence[int]], execution: Execution | None = None
     ) -> None:
-        self.execution = execution or Execution()
-        self.device = self.execution.resolved_device()
-        # The layout that training leaves: another one rounds otherwise.
-        network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network = network
+        super().__init__(network, execution)
         self.parts = parts
 
     def probabilities(self, images: NDArray[np.uint8], batch_size: int = 32) -> NDArray[np.float32]:
         """Class probabilities `(N, K)` of uint8 clips `(N, T, H, W, C)`."""
         found = []
         with torch.inference_mode(), self.execution.autocast():
-            for start in range(0, len(images), batch_size):
-                batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(self.device)
-                clips = batch.movedim(-1, 1).float().div_(255)
+            for clips in shown(images, batch_size, self.device):
                 logits = torch.stack([self.network(clips[:, :, list(part)]) for part in self.parts])
                 found.append(logits.float().softmax(2).mean(0).cpu().numpy())
         return np.concatenate(found)
 
-    def save(self, folder: Path) -> None:
-        """Writes the weights to `folder/model.pt`."""
-        torch.save(self.network.state_dict(), folder / "model.pt")
-
 
 def augmentation(recipe: ClipMethod, image_shape: tuple[int, ...], invariance: Invariance) -> Compose:
     """How clips `(C, T, H, W)` are varied: the part seen, what leaves a label as it is, the recipe's own."""
-    steps: list[Augmentation] = [SubClip(recipe.shown(image_shape)[1], recipe.strides)]
-    if invariance.rotate or invariance.scale:
-        steps.append(Geometry(TurnAndScale(invariance.rotate, invariance.scale)))
-    if invariance.shift:
-        steps.append(Geometry(Shift(invariance.shift)))
-    if invariance.flip:
-        steps.append(Geometry(Flip()))
+    steps: list[Augmentation] = [SubClip(recipe.seen(image_shape)[1], recipe.strides)]
+    steps += map(Geometry, allowed(invariance))
     if recipe.crop < 1:
         height, width = image_shape[2:]
         steps.append(Geometry(ResizedCrop((height, width), (recipe.crop, 1.0))))
@@ -163,12 +145,9 @@ def augmentation(recipe: ClipMethod, image_shape: tuple[int, ...], invariance: I
 def fit(method: ClipMethod, data: TrainingSet, context: Context) -> Fitted:
     """Trains a method's network with the common loop."""
     execution = context.execution or Execution()
-    # Fresh weights are drawn on the CPU, so that every device starts from the same ones.
-    seed_everything(step_seed(context.seed, -1), torch.device("cpu"))
-    clips, shown = data.train.images, method.shown(data.image_shape)
+    clips, seen = data.train.images, method.seen(data.image_shape)
     standardise = StandardiseClips.of(clips.reshape(-1, *clips.shape[2:]))
-    network = nn.Sequential(standardise, method.network(shown, len(data.classes)))
-    initial = weights_hash(network)
+    network = nn.Sequential(standardise, fresh(lambda: method.network(seen, len(data.classes)), context))
     augment = augmentation(method, data.image_shape, data.invariance)
     parts = method.parts(data.image_shape[1])
 
@@ -177,8 +156,8 @@ def fit(method: ClipMethod, data: TrainingSet, context: Context) -> Fitted:
         return functional.cross_entropy(logits, labels, label_smoothing=method.label_smoothing)
 
     held_out = data.held_out
-    began = time.monotonic()
-    trained = train(
+    trained, facts = fit_network(
+        method,
         network,
         Batches(
             clips,
@@ -187,26 +166,14 @@ def fit(method: ClipMethod, data: TrainingSet, context: Context) -> Fitted:
             seed=context.seed,
             device=execution.resolved_device(),
         ),
-        method,
         loss,
-        seed=context.seed,
-        execution=execution,
-        folder=context.folder,
-        resume=context.resume,
+        context,
         monitor=(lambda network: validate(ClipClassifier(network, parts, execution), held_out))
         if held_out
         else None,
-        progress=context.progress,
-        log_every=max(1, method.steps // LOG_LINES),
+        log_lines=LOG_LINES,
+        flops=lambda trained: len(parts) * forward_flops(trained, seen),
     )
-    facts = {
-        "seconds": round(time.monotonic() - began, 2),
-        "steps": method.steps,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "flops_per_image": len(parts) * forward_flops(trained, shown),
-        "initial_weights_sha256": initial,
-        "final_weights_sha256": weights_hash(trained),
-    }
     return Fitted(ClipClassifier(trained, parts, execution), facts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vipriors.challenges.schema import Invariance
+from vipriors.methods._fitting import fit_network, fresh
 from vipriors.methods.protocol import Context, Fitted, Labelled, TrainingSet
-from vipriors.priors.augment import (
-    Augmentation,
-    Compose,
-    CutMix,
-    Cutout,
-    Flip,
-    MixUp,
-    Shift,
-    TrivialAugment,
-    one_hot,
-)
-from vipriors.priors.augment.affine import TurnAndScale
+from vipriors.priors.augment import Compose, CutMix, Cutout, MixUp, TrivialAugment, one_hot
+from vipriors.priors.augment.invariance import allowed
 from vipriors.train import (
     Batches,
     Execution,
@@ -34,10 +24,7 @@ from vipriors.train import (
     Recipe,
     Standardise,
     forward_flops,
-    seed_everything,
-    step_seed,
-    train,
-    weights_hash,
+    with_weights,
 )
 
 
@@ -82,18 +69,12 @@ class NetworkMethod(Recipe, ABC):
         """Restores a network that `fit` trained."""
         empty = Standardise(torch.zeros(image_shape[0]), torch.ones(image_shape[0]))
         network = nn.Sequential(empty, self.network(image_shape, classes))
-        return NetworkClassifier.load(folder, network, execution)
+        return NetworkClassifier(with_weights(network, folder), execution)
 
 
 def augmentation(recipe: NetworkMethod, invariance: Invariance) -> Compose:
     """How each image is varied: what the challenge says leaves its label as it is, then the recipe's own."""
-    steps: list[Augmentation] = []
-    if invariance.rotate or invariance.scale:
-        steps.append(TurnAndScale(invariance.rotate, invariance.scale))
-    if invariance.shift:
-        steps.append(Shift(invariance.shift))
-    if invariance.flip:
-        steps.append(Flip())
+    steps = allowed(invariance)
     if recipe.policy == "trivial":
         steps.append(TrivialAugment())
     if recipe.cutout:
@@ -104,11 +85,9 @@ def augmentation(recipe: NetworkMethod, invariance: Invariance) -> Compose:
 def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
     """Trains a method's network with the common loop."""
     execution = context.execution or Execution()
-    # Fresh weights are drawn on the CPU, so that every device starts from the same ones.
-    seed_everything(step_seed(context.seed, -1), torch.device("cpu"))
     classes = len(data.classes)
-    network = nn.Sequential(Standardise.of(data.train.images), method.network(data.image_shape, classes))
-    initial = weights_hash(network)
+    body = fresh(lambda: method.network(data.image_shape, classes), context)
+    network = nn.Sequential(Standardise.of(data.train.images), body)
     augment = augmentation(method, data.invariance)
     mix = MixUp(method.mixup) if method.mixup else CutMix(method.cutmix) if method.cutmix else None
 
@@ -119,8 +98,8 @@ def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
         return method.loss(network, images, targets, generator)
 
     held_out = data.held_out
-    began = time.monotonic()
-    trained = train(
+    trained, facts = fit_network(
+        method,
         network,
         Batches(
             data.train.images,
@@ -129,23 +108,11 @@ def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
             seed=context.seed,
             device=execution.resolved_device(),
         ),
-        method,
         loss,
-        seed=context.seed,
-        execution=execution,
-        folder=context.folder,
-        resume=context.resume,
+        context,
         monitor=(lambda network: validate(network, held_out, execution)) if held_out else None,
-        progress=context.progress,
+        flops=lambda trained: forward_flops(trained, data.image_shape),
     )
-    facts = {
-        "seconds": round(time.monotonic() - began, 2),
-        "steps": method.steps,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "flops_per_image": forward_flops(trained, data.image_shape),
-        "initial_weights_sha256": initial,
-        "final_weights_sha256": weights_hash(trained),
-    }
     return Fitted(NetworkClassifier(trained, execution), facts)
 
 

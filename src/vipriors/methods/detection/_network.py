@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vipriors.methods._fitting import fit_network, fresh
 from vipriors.methods.detection._backbone import Backbone
 from vipriors.methods.detection._edges import Sees
 from vipriors.methods.detection._precision import average_precision
@@ -23,13 +23,12 @@ from vipriors.priors.augment.boxes import Annotated
 from vipriors.train import (
     Batches,
     Execution,
+    NetworkModel,
     Recipe,
     Standardise,
     forward_flops,
-    seed_everything,
-    step_seed,
-    train,
-    weights_hash,
+    shown,
+    with_weights,
 )
 
 MOST_FOUND = 100
@@ -99,13 +98,10 @@ class ObjectMethod(Recipe, ABC):
         self, folder: Path, image_shape: tuple[int, ...], classes: int, execution: Any
     ) -> NetworkDetector:
         """Restores a network that `fit` trained."""
-        network = self.network(image_shape, classes)
-        state = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-        return NetworkDetector(network, self.find, execution)
+        return NetworkDetector(with_weights(self.network(image_shape, classes), folder), self.find, execution)
 
 
-class NetworkDetector:
+class NetworkDetector(NetworkModel):
     """Finds objects with a network."""
 
     def __init__(
@@ -114,19 +110,12 @@ class NetworkDetector:
         find: Callable[[Any, Tensor], list[Found]],
         execution: Execution | None = None,
     ) -> None:
-        self.execution, self.find = execution or Execution(), find
-        # The layout that training leaves: another one rounds otherwise.
-        device = self.execution.resolved_device()
-        network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network = network
+        super().__init__(network, execution)
+        self.find = find
 
     def detect(self, images: NDArray[np.uint8]) -> Iterator[Objects]:
         """What is found in each of the images `(N, H, W, C)`, with scores, in pixels of the input."""
         return detect(self.network, self.find, images, self.execution)
-
-    def save(self, folder: Path) -> None:
-        """Writes the weights to `folder/model.pt`."""
-        torch.save(self.network.state_dict(), folder / "model.pt")
 
 
 def detect(
@@ -137,10 +126,9 @@ def detect(
     batch_size: int = 16,
 ) -> Iterator[Objects]:
     """What a network, where it is to run and in evaluation mode, finds in images `(N, H, W, C)`."""
-    for start in range(0, len(images), batch_size):
-        batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(execution.resolved_device())
+    for batch in shown(images, batch_size, execution.resolved_device()):
         with torch.inference_mode(), execution.autocast():
-            found = find(network, batch.permute(0, 3, 1, 2).float().div_(255))
+            found = find(network, batch)
         for one in found:
             yield Objects(
                 classes=one.classes.cpu().numpy(),
@@ -154,13 +142,10 @@ def fit(method: ObjectMethod, data: TrainingSet, context: Context) -> Fitted:
     """Trains a method's network with the common loop."""
     execution = context.execution or Execution()
     device = execution.resolved_device()
-    # Fresh weights are drawn on the CPU, so that every device starts from the same ones.
-    seed_everything(step_seed(context.seed, -1), torch.device("cpu"))
-    network = method.network(data.image_shape, len(data.classes))
+    network = fresh(lambda: method.network(data.image_shape, len(data.classes)), context)
     assert isinstance(network.backbone, Backbone)
     if network.backbone.sight.standardise is not None:
         network.backbone.sight.standardise = Standardise.of(data.train.images)
-    initial = weights_hash(network)
     vary, labels = augmentation(data.invariance, method.colour, method.mosaic), data.train.labels
 
     def loss(network: nn.Module, images: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
@@ -168,8 +153,8 @@ def fit(method: ObjectMethod, data: TrainingSet, context: Context) -> Fitted:
         return method.loss(network, images, objects, generator)
 
     held_out = data.held_out
-    began = time.monotonic()
-    trained = train(
+    trained, facts = fit_network(
+        method,
         network,
         Batches(
             data.train.images,
@@ -178,26 +163,14 @@ def fit(method: ObjectMethod, data: TrainingSet, context: Context) -> Fitted:
             seed=context.seed,
             device=device,
         ),
-        method,
         loss,
-        seed=context.seed,
-        execution=execution,
-        folder=context.folder,
-        resume=context.resume,
+        context,
         monitor=(lambda network: validate(method, network, held_out, len(data.classes), execution))
         if held_out
         else None,
-        progress=context.progress,
-        log_every=max(1, method.steps // LOG_LINES),
+        log_lines=LOG_LINES,
+        flops=lambda trained: method.flops(trained, data.image_shape),
     )
-    facts = {
-        "seconds": round(time.monotonic() - began, 2),
-        "steps": method.steps,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "flops_per_image": method.flops(trained, data.image_shape),
-        "initial_weights_sha256": initial,
-        "final_weights_sha256": weights_hash(trained),
-    }
     return Fitted(NetworkDetector(trained, method.find, execution), facts)
 
 
@@ -207,13 +180,12 @@ def validate(
     """Loss and average precision on the held-out images, for the log."""
     device = execution.resolved_device()
     generator, total = torch.Generator().manual_seed(0), 0.0
-    for start in range(0, len(held_out.images), method.batch_size):
-        indices = range(start, min(start + method.batch_size, len(held_out.images)))
-        batch = torch.from_numpy(np.array(held_out.images[indices.start : indices.stop])).to(device)
-        objects = gather(held_out.labels, indices, device)
+    seen = 0
+    for batch in shown(held_out.images, method.batch_size, device):
+        objects = gather(held_out.labels, range(seen, seen + len(batch)), device)
         with execution.autocast():
-            images = batch.permute(0, 3, 1, 2).float().div_(255)
-            total += len(indices) * float(method.loss(network, images, objects, generator))
+            total += len(batch) * float(method.loss(network, batch, objects, generator))
+        seen += len(batch)
     found = list(detect(network, method.find, held_out.images, execution))
     precision = average_precision(found, held_out.labels, classes)
     return {"val_loss": total / len(held_out.images)} | ({} if precision is None else {"val_AP": precision})

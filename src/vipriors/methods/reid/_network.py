@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from vipriors.train import Batches, Execution, step_seed
+from vipriors.train import Batches, NetworkModel, shown, step_seed
 
 
 class PersonBatches(Batches):
@@ -57,34 +55,14 @@ class PersonBatches(Batches):
         return images[order[: self.images_per_person]]
 
 
-class NetworkEmbedder:
+class NetworkEmbedder(NetworkModel):
     """Embeddings from a network: its outputs scaled to length 1, so that distances rank as cosines do."""
-
-    def __init__(self, network: nn.Module, execution: Execution | None = None) -> None:
-        self.execution = execution or Execution()
-        self.device = self.execution.resolved_device()
-        # The layout that training leaves: another one rounds otherwise, and a model that was loaded would not
-        # answer what it answered when it was saved.
-        network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network = network
 
     def embeddings(self, images: NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
         """Points `(N, D)` of length 1 for uint8 images `(N, H, W, C)`."""
         parts = []
         with torch.inference_mode(), self.execution.autocast():
-            for start in range(0, len(images), batch_size):
-                batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(self.device)
-                points = self.network(batch.permute(0, 3, 1, 2).float().div_(255))
+            for batch in shown(images, batch_size, self.device):
+                points = self.network(batch)
                 parts.append(functional.normalize(points.float()).cpu().numpy())
         return np.concatenate(parts)
-
-    def save(self, folder: Path) -> None:
-        """Writes the weights to `folder/model.pt`."""
-        torch.save(self.network.state_dict(), folder / "model.pt")
-
-    @classmethod
-    def load(cls, folder: Path, network: nn.Module, execution: Execution | None = None) -> NetworkEmbedder:
-        """Reads the weights that `save` wrote into a network of the same shape."""
-        state = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-        return cls(network, execution)

@@ -23,7 +23,6 @@ Deviations from the papers:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,24 +33,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vipriors.challenges.schema import Invariance
+from vipriors.methods._fitting import fit_network, fresh, parameters
 from vipriors.methods.protocol import Context, Fitted, Labelled, TrainingSet
 from vipriors.methods.reid._backbones import residual_features, resnet50_features
 from vipriors.methods.reid._network import NetworkEmbedder, PersonBatches
 from vipriors.methods.reid._triplet import batch_hard_triplet
 from vipriors.methods.reid._validation import retrieval
-from vipriors.priors.augment import Augmentation, Compose, Flip, RandomErasing, Shift
-from vipriors.priors.augment.affine import TurnAndScale
+from vipriors.priors.augment import Compose, RandomErasing
+from vipriors.priors.augment.invariance import allowed
 from vipriors.problems import BadInput
-from vipriors.train import (
-    Execution,
-    Recipe,
-    Standardise,
-    forward_flops,
-    seed_everything,
-    step_seed,
-    train,
-    weights_hash,
-)
+from vipriors.train import Execution, Recipe, Standardise, forward_flops, with_weights
 
 
 class PersonNetwork(nn.Module):
@@ -148,11 +139,9 @@ class Embedding(Recipe):
     def fit(self, data: TrainingSet, context: Context) -> Fitted:
         """Trains from random weights. Persons are counted by their labels, not by `data.classes`."""
         execution = context.execution or Execution()
-        # Fresh weights are drawn on the CPU, so that every device starts from the same ones.
-        seed_everything(step_seed(context.seed, -1), torch.device("cpu"))
-        network = self.network(data.image_shape, int(data.train.labels.max()) + 1)
+        persons = int(data.train.labels.max()) + 1
+        network = fresh(lambda: self.network(data.image_shape, persons), context)
         network.points.insert(0, Standardise.of(data.train.images))
-        initial = weights_hash(network)
         augment = self.augmentation(data.invariance)
 
         def loss(network: nn.Module, images: Tensor, persons: Tensor, generator: torch.Generator) -> Tensor:
@@ -161,8 +150,8 @@ class Embedding(Recipe):
             return told_apart + self.triplet * batch_hard_triplet(points.float(), persons, self.margin)
 
         held_out = data.held_out
-        began = time.monotonic()
-        trained = train(
+        trained, facts = fit_network(
+            self,
             network,
             PersonBatches(
                 data.train.images,
@@ -172,24 +161,12 @@ class Embedding(Recipe):
                 seed=context.seed,
                 device=execution.resolved_device(),
             ),
-            self,
             loss,
-            seed=context.seed,
-            execution=execution,
-            folder=context.folder,
-            resume=context.resume,
+            context,
             monitor=(lambda network: validate(network, held_out, execution)) if held_out else None,
-            progress=context.progress,
+            flops=lambda trained: forward_flops(trained.embedding, data.image_shape),
         )
-        assert isinstance(trained, PersonNetwork)
-        facts = {
-            "seconds": round(time.monotonic() - began, 2),
-            "steps": self.steps,
-            "parameters": sum(p.numel() for p in trained.embedding.parameters()),
-            "flops_per_image": forward_flops(trained.embedding, data.image_shape),
-            "initial_weights_sha256": initial,
-            "final_weights_sha256": weights_hash(trained),
-        }
+        facts["parameters"] = parameters(trained.embedding)  # the classifier of persons is left behind
         return Fitted(NetworkEmbedder(trained.embedding, execution), facts)
 
     def load(
@@ -198,17 +175,11 @@ class Embedding(Recipe):
         """Restores what `fit` trained, without the classifier; `classes` is not used."""
         network = self.network(image_shape, 1)
         network.points.insert(0, Standardise(torch.zeros(image_shape[0]), torch.ones(image_shape[0])))
-        return NetworkEmbedder.load(folder, network.embedding, execution)
+        return NetworkEmbedder(with_weights(network.embedding, folder), execution)
 
     def augmentation(self, invariance: Invariance) -> Compose:
         """How each image is varied: what leaves a person the same, then random erasing."""
-        steps: list[Augmentation] = []
-        if invariance.rotate or invariance.scale:
-            steps.append(TurnAndScale(invariance.rotate, invariance.scale))
-        if invariance.shift:
-            steps.append(Shift(invariance.shift))
-        if invariance.flip:
-            steps.append(Flip())
+        steps = allowed(invariance)
         if self.erase:
             steps.append(RandomErasing(self.erase, scale=(0.02, 0.4), fill=0.5))
         return Compose(steps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vipriors.challenges.schema import Invariance
+from vipriors.methods._fitting import fit_network, fresh
 from vipriors.methods.protocol import IGNORED, Context, Fitted, Labelled, TrainingSet
 from vipriors.methods.segmentation._iou import mean_iou
 from vipriors.methods.segmentation._loss import class_weights, pixel_cross_entropy, resized
@@ -30,17 +30,7 @@ from vipriors.priors.augment.dense import (
     ImagesOnly,
 )
 from vipriors.problems import BadInput, Problem
-from vipriors.train import (
-    Batches,
-    Execution,
-    Recipe,
-    Standardise,
-    forward_flops,
-    seed_everything,
-    step_seed,
-    train,
-    weights_hash,
-)
+from vipriors.train import Batches, Execution, Recipe, Standardise, forward_flops, with_weights
 
 LOG_LINES = 25
 """Lines of the log, each with a look at the held-out images, which costs as much as some training steps."""
@@ -94,7 +84,7 @@ class SegmentationNetwork(Recipe, ABC):
         """Restores a network that `fit` trained."""
         empty = Standardise(torch.zeros(image_shape[0]), torch.ones(image_shape[0]))
         network = nn.Sequential(empty, self.network(image_shape, classes))
-        return NetworkSegmenter.load(folder, network, execution)
+        return NetworkSegmenter(with_weights(network, folder), execution)
 
 
 def expect(recipe: Recipe, **fields: tuple[bool, str]) -> None:
@@ -132,11 +122,9 @@ def augmentation(recipe: SegmentationNetwork, invariance: Invariance, size: tupl
 def fit(method: SegmentationNetwork, data: TrainingSet, context: Context) -> Fitted:
     """Trains a method's network with the common loop."""
     execution = context.execution or Execution()
-    # Fresh weights are drawn on the CPU, so that every device starts from the same ones.
-    seed_everything(step_seed(context.seed, -1), torch.device("cpu"))
     classes = len(data.classes)
-    network = nn.Sequential(Standardise.of(data.train.images), method.network(data.image_shape, classes))
-    initial = weights_hash(network)
+    body = fresh(lambda: method.network(data.image_shape, classes), context)
+    network = nn.Sequential(Standardise.of(data.train.images), body)
     _, height, width = data.image_shape
     augment = augmentation(method, data.invariance, (height, width))
     weights = class_weights(data.train.labels, classes, method.class_balance).to(execution.resolved_device())
@@ -146,8 +134,8 @@ def fit(method: SegmentationNetwork, data: TrainingSet, context: Context) -> Fit
         return pixel_cross_entropy(network(images), maps, weights, method.label_smoothing)
 
     held_out = data.held_out
-    began = time.monotonic()
-    trained = train(
+    trained, facts = fit_network(
+        method,
         network,
         Batches(
             data.train.images,
@@ -156,24 +144,12 @@ def fit(method: SegmentationNetwork, data: TrainingSet, context: Context) -> Fit
             seed=context.seed,
             device=execution.resolved_device(),
         ),
-        method,
         loss,
-        seed=context.seed,
-        execution=execution,
-        folder=context.folder,
-        resume=context.resume,
+        context,
         monitor=(lambda network: validate(network, held_out, data.classes, execution)) if held_out else None,
-        progress=context.progress,
-        log_every=max(1, method.steps // LOG_LINES),
+        log_lines=LOG_LINES,
+        flops=lambda trained: forward_flops(trained, data.image_shape),
     )
-    facts = {
-        "seconds": round(time.monotonic() - began, 2),
-        "steps": method.steps,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "flops_per_image": forward_flops(trained, data.image_shape),
-        "initial_weights_sha256": initial,
-        "final_weights_sha256": weights_hash(trained),
-    }
     return Fitted(NetworkSegmenter(trained, execution), facts)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vipriors.challenges.schema import Challenge
 from vipriors.data.files import map_all
-from vipriors.data.images import read_image
+from vipriors.data.images import image_size
 from vipriors.data.manifest import Row
 from vipriors.data.packed import PreparedFiles
 from vipriors.methods.protocol import IGNORED, Labelled, Segmenter
@@ -77,8 +77,7 @@ def write(data: RunData, split: str, model: Segmenter, file: Path) -> None:
     files, rows = PreparedFiles(data.root), data.select(split)
 
     def size(row: Row) -> tuple[int, int]:
-        height, width, _ = read_image(files.locate(row.file), name=str(data.root / row.file)).shape
-        return height, width
+        return image_size(files.locate(row.file), name=str(data.root / row.file))
 
     sizes = map_all(size, rows)
     ids = np.array(_ids_of_classes(data.challenge, data.classes), np.uint8)
