@@ -93,7 +93,7 @@ def test_a_use_is_noted_once_a_minute(board: Board, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", ["", " x", "x" * 61, "a\nb"])
 def test_unfit_names(board: Board, name: str) -> None:
-    with pytest.raises(BadInput, match="token name: is .*; expected 1 to 60 printable characters"):
+    with pytest.raises(BadInput, match=r"token name: is .*; expected 1 to 60 printable characters"):
         tokens.make(board, add_person(board, "ada").id, name)
 
 
