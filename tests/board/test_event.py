@@ -23,10 +23,10 @@ import vipriors.board.event
 from vipriors.board.event import sections
 from vipriors.board.event.fields import zone_of
 from vipriors.board.event.leaderboard import Cell, Column, Leaderboard
-from vipriors.board.event.markup import html, is_link, wrong_links
 from vipriors.board.event.schema import Event, read_event
 from vipriors.board.event.site import build
 from vipriors.board.event.wording import initials, when
+from vipriors.board.markup import html, is_link, wrong_links
 from vipriors.problems import BadInput
 
 PACKAGE = Path(vipriors.board.event.__file__).parent

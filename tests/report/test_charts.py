@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vipriors.drawing import Axis, nice_ticks, spread
 from vipriors.report import charts
-from vipriors.report.charts import Axis, Interval, Series, heat_map, interval_chart, line_chart, nice_ticks
+from vipriors.report.charts import Interval, Series, heat_map, interval_chart, line_chart
 
 
 def elements(svg, tag, kind):
@@ -90,7 +91,7 @@ def test_end_labels_do_not_overlap():
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=6))
 def test_spread_keeps_order_gap_and_range(places):
-    moved = charts.spread(places, 14, 0, 100)
+    moved = spread(places, 14, 0, 100)
     order = np.argsort(places, kind="stable")
     gaps = np.diff(np.array(moved)[order])
     assert (gaps >= 14 - 1e-9).all()

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from vipriors.board.database import Database, open_database
@@ -13,6 +14,9 @@ from vipriors.board.scoring import Limits
 from vipriors.board.settings import Settings
 from vipriors.board.store import FileStore
 from vipriors.data.files import os_errors
+
+MOST_REMEMBERED = 10_000
+"""Whom a rate limit remembers at a time; addresses of strangers are without number."""
 
 
 class Forbidden(Exception):
@@ -24,33 +28,47 @@ class NotFound(Exception):
 
 
 class TooMany(Exception):
-    """Too many uploads in a short time."""
+    """Too much of a thing, such as uploads, in a short time."""
 
-    def __init__(self, seconds: float):
+    def __init__(self, seconds: float, what: str = "uploads"):
         self.seconds = seconds
-        super().__init__(f"too many uploads in a minute; the next is taken in {seconds:.0f} s")
+        super().__init__(f"too many {what} in a minute; the next is taken in {seconds:.0f} s")
 
 
 class RateLimit:
-    """Lets everybody do a thing so often in a minute. Kept in memory: a restart forgets it."""
+    """Lets everybody do a thing so often in a minute. Kept in memory: a restart forgets it.
 
-    def __init__(self, a_minute: int):
+    Args:
+        a_minute: how often.
+        what: the thing, in the plural.
+    """
+
+    def __init__(self, a_minute: int, what: str = "uploads"):
         self.a_minute = a_minute
+        self._what = what
         self._lock = threading.Lock()
-        self._taken: dict[int, deque[float]] = {}
+        self._taken: dict[Hashable, deque[float]] = {}
 
-    def take(self, person: int, moment: float | None = None) -> None:
-        """Notes that a person does it.
+    def take(self, who: Hashable, moment: float | None = None) -> None:
+        """Notes that somebody does it.
 
         Raises:
             TooMany: not yet again.
         """
         moment = time.monotonic() if moment is None else moment
         with self._lock:
-            taken = self._taken.setdefault(person, deque(maxlen=self.a_minute))
+            if len(self._taken) >= MOST_REMEMBERED:
+                self._forget(moment)
+            taken = self._taken.setdefault(who, deque(maxlen=self.a_minute))
             if len(taken) == self.a_minute and moment - taken[0] < 60:
-                raise TooMany(60 - (moment - taken[0]))
+                raise TooMany(60 - (moment - taken[0]), self._what)
             taken.append(moment)
+
+    def _forget(self, moment: float) -> None:
+        """Drops who did nothing for a minute; if nobody did nothing, the half that was added first."""
+        self._taken = {who: taken for who, taken in self._taken.items() if moment - taken[-1] < 60}
+        if len(self._taken) >= MOST_REMEMBERED:
+            self._taken = dict(list(self._taken.items())[MOST_REMEMBERED // 2 :])
 
 
 @dataclass(frozen=True)

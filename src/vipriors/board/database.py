@@ -48,7 +48,8 @@ def connect(url: str) -> Engine:
     if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise BadInput.single(place, "is not supported; expected sqlite:///FILE or postgresql://…")
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        # What people give, password hashes among it, is in no message of an error and so in no log.
+        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
     except (ArgumentError, ImportError, ValueError) as error:
         raise BadInput.single(place, f"cannot be used: {error}") from None
     if engine.dialect.name == "sqlite":

@@ -7,14 +7,17 @@ Marks differ in dash and fill as well as in colour. Words are escaped by `Markup
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
+
+from vipriors.drawing import Axis, nice_ticks, shorten, spread
+from vipriors.drawing import svg as _svg
+from vipriors.drawing import svg_line as _line
+from vipriors.drawing import svg_text as _text
 
 WIDTH, HEIGHT = 300, 200
 LEFT, RIGHT, TOP, BOTTOM = 38, 68, 26, 32
@@ -23,32 +26,6 @@ LEFT, RIGHT, TOP, BOTTOM = 38, 68, 26, 32
 INTERVAL_WIDTH, ROW, INSET = 360, 44, 14
 LEVELS = 8
 """Shades of a heat map."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A linear scale from values to pixels, with ticks at round values that enclose the data."""
-
-    ticks: tuple[float, ...]
-    start: float
-    """Pixel of the first tick."""
-    end: float
-    """Pixel of the last tick."""
-
-    def __call__(self, value: float) -> float:
-        """The pixel of a value."""
-        low, high = self.ticks[0], self.ticks[-1]
-        return self.start + (value - low) / (high - low) * (self.end - self.start)
-
-    @property
-    def labels(self) -> list[tuple[float, str]]:
-        """Pixel and text of each tick, all with as many decimals as the ticks' distance needs."""
-        power = _exponent(self.ticks[1] - self.ticks[0])
-        if -3 <= power <= 4:
-            texts = [f"{tick:,.{max(0, -power)}f}".replace(",", "\u202f") for tick in self.ticks]
-        else:
-            texts = [f"{tick / 10.0**power:.0f}e{power}" if tick else "0" for tick in self.ticks]
-        return [(self(tick), text) for tick, text in zip(self.ticks, texts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -70,22 +47,6 @@ class Interval:
     low: float
     high: float
     emphasis: bool = False
-
-
-def nice_ticks(low: float, high: float, most: int = 5) -> tuple[float, ...]:
-    """At most `most` + 1 multiples of 1, 2 or 5 times a power of ten, from below `low` to above `high`.
-
-    Equal limits are widened to zero, or to one if they are zero.
-    """
-    if low == high:
-        low, high = min(low, 0.0), max(high, 0.0) or float(low == 0)
-    exponent = _exponent((high - low) / most)
-    for factor, power in [(f, exponent + p) for p in (0, 1, 2) for f in (1, 2, 5)]:
-        step = factor * 10.0**power
-        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-        if last - first <= most:
-            break
-    return tuple(round(tick * step, 12 - power) for tick in range(first, last + 1))
 
 
 def line_chart(name: str, title: str, unit: str, series: Sequence[Series]) -> Markup:
@@ -188,47 +149,3 @@ def shade_levels(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     levels: NDArray[np.int64] = np.ceil(np.sqrt(shares) * LEVELS - 1e-9).astype(np.int64)
     return levels
-
-
-def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Moves places apart to at least `gap`, keeping their order and, where there is room, [low, high]."""
-    order = sorted(range(len(places)), key=places.__getitem__)
-    moved = list(places)
-    for before, after in itertools.pairwise(order):
-        moved[after] = max(moved[after], moved[before] + gap)
-    limit = high
-    for index in reversed(order):
-        moved[index] = max(low, min(moved[index], limit))
-        limit = moved[index] - gap
-    return moved
-
-
-def shorten(text: str, most: int) -> str:
-    """The text, or its beginning and an ellipsis if it has more than `most` characters."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
-
-
-def _exponent(value: float) -> int:
-    """The power of ten of a positive number's first digit."""
-    return math.floor(math.log10(value) + 1e-9)
-
-
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
-    form = '<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>'
-    return Markup(form).format(kind, x1, y1, x2, y2)
-
-
-def _text(x: float, y: float, words: str, anchor: str = "start", extra: str = "") -> Markup:
-    form = '<text class="{}{}" x="{:.1f}" y="{:.1f}">{}</text>'
-    return Markup(form).format(anchor, extra, x, y, words)
-
-
-def _svg(
-    name: str, title: str, description: str, width: float, height: float, parts: Sequence[Markup]
-) -> Markup:
-    form = (
-        '<svg class="chart" role="img" viewBox="0 0 {w} {h}" aria-labelledby="{n}-title {n}-desc">\n'
-        '<title id="{n}-title">{t}</title>\n<desc id="{n}-desc">{d}</desc>\n{p}\n</svg>'
-    )
-    body = Markup("\n").join(parts)
-    return Markup(form).format(w=width, h=height, n=name, t=title, d=description, p=body)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from PIL import Image
 from pydantic import AfterValidator, PlainValidator, StringConstraints, ValidationInfo
 
-from vipriors.board.event.markup import is_link, wrong_links
+from vipriors.board.markup import is_link, wrong_links
 
 Value = TypeVar("Value")
 

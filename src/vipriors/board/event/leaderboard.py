@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from vipriors.board.event.markup import is_link
+from vipriors.board.markup import is_link
 
 
 @dataclass(frozen=True, slots=True)

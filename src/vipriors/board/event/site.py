@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vipriors.board.event import wording
 from vipriors.board.event.leaderboard import Leaderboard
-from vipriors.board.event.markup import html, inline_html
 from vipriors.board.event.motif import motif
 from vipriors.board.event.schema import Event
 from vipriors.board.event.sections import Dates, Ranking, Track
+from vipriors.board.markup import html, inline_html
 from vipriors.data.files import os_errors, write_atomic
 from vipriors.problems import BadInput, Problem
 

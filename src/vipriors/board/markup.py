@@ -1,4 +1,4 @@
-"""Markdown of an event's long texts as HTML that is safe to put into a page."""
+"""Markdown of people's long texts as HTML that is safe to put into a page."""
 
 from __future__ import annotations
 

@@ -1,0 +1,71 @@
+"""The board as a web application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI, Response
+
+from vipriors.board.core import Board, NotFound
+from vipriors.board.web import errors
+from vipriors.board.web.pages import account, home
+from vipriors.board.web.rendering import static_files
+from vipriors.board.web.security import YEAR, Cookies, RateLimits, SecurityHeaders
+
+PAGES = (home, account)
+
+static = APIRouter(include_in_schema=False)
+
+
+@static.get("/static/{name}")
+def static_file(name: str, v: str = "") -> Response:
+    """A style sheet, script or picture."""
+    if name not in static_files():
+        raise NotFound(name)
+    content, kind, version = static_files()[name]
+    keep = f"public, max-age={YEAR}, immutable" if v == version else "public, max-age=60"
+    return Response(content, media_type=kind, headers={"Cache-Control": keep})
+
+
+def make_app(board: Board, *, worker: bool = False) -> FastAPI:
+    """The application.
+
+    Args:
+        board: the board.
+        worker: whether this process scores, too.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if not worker:
+            yield
+            return
+        from anyio import to_thread
+
+        from vipriors.board.worker import Process
+
+        process = Process(board)
+        await to_thread.run_sync(process.start)
+        try:
+            yield
+        finally:
+            await to_thread.run_sync(process.stop)
+
+    app = FastAPI(
+        title="vipriors board",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.board = board
+    app.state.cookies = Cookies(board)
+    app.state.limits = RateLimits()
+    for module in PAGES:
+        app.include_router(module.router)
+    app.include_router(static)
+    errors.add_handlers(app)
+    app.add_middleware(errors.Guard)
+    app.add_middleware(SecurityHeaders, secure=board.settings.secure)
+    return app

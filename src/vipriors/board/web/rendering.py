@@ -1,0 +1,139 @@
+"""Templates: how they are found, and how they write moments, scores and numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from vipriors.board.markup import html
+
+STATIC = Path(__file__).with_name("static")
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+METRICS = {
+    "top1": "top-1 accuracy",
+    "top3": "top-3 accuracy",
+    "top5": "top-5 accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "iou_class": "mean IoU",
+    "iou_category": "category IoU",
+    "iiou_class": "mean iIoU",
+    "iiou_category": "category iIoU",
+    "pixel_accuracy": "pixel accuracy",
+    "mAP": "mean average precision (mAP)",
+    "AP": "average precision (AP)",
+    "rank1": "rank 1",
+    "rank5": "rank 5",
+    "rank10": "rank 10",
+}
+
+
+def render(template: str, **context: Any) -> str:
+    """A page's text."""
+    return environment().get_template(template).render(**context)
+
+
+@cache
+def environment() -> Environment:
+    """What all templates share."""
+    found = Environment(
+        loader=PackageLoader("vipriors.board.web", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {
+        "markdown": html,
+        "moment": moment,
+        "day": day,
+        "percent": percent,
+        "points": points,
+        "metric": metric,
+        "amount": amount,
+        "size": size,
+        "path": path_part,
+    }
+    found.globals["static"] = static_path
+    return found
+
+
+def moment(value: datetime | None) -> Markup:
+    """A moment in UTC; a script adds the reader's own time."""
+    if value is None:
+        return Markup("–")
+    utc = value.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        utc.isoformat(timespec="seconds"), f"{utc:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def day(value: datetime) -> Markup:
+    """The day of a moment in UTC, of which no more is said."""
+    utc = value.astimezone(UTC)
+    return Markup('<time datetime="{}" data-day>{}</time>').format(
+        utc.isoformat(timespec="seconds"), f"{utc:%Y-%m-%d}"
+    )
+
+
+def percent(value: float | None) -> str:
+    """A score as it is ranked: in per cent with two digits."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"
+
+
+def points(value: float | None) -> str:
+    """A limit of an interval, in per cent with one digit."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def metric(name: str) -> str:
+    """What people call a score."""
+    return METRICS.get(name, name.replace("_", " "))
+
+
+def amount(value: int | None) -> str:
+    """A large number in three digits: `1.23 M`."""
+    if value is None:
+        return "–"
+    for unit, name in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}"
+    return str(value)
+
+
+def size(value: int) -> str:
+    """Bytes in a unit that fits."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}"
+    return f"{value} bytes"
+
+
+def path_part(value: str) -> str:
+    """A text as a part of an address."""
+    return quote(value, safe="")
+
+
+@cache
+def static_files() -> dict[str, tuple[bytes, str, str]]:
+    """Content, type and version of each file that pages refer to, by its name."""
+    found = {}
+    for file in sorted(STATIC.iterdir()):
+        if file.suffix in TYPES:
+            content = file.read_bytes()
+            version = hashlib.sha256(content).hexdigest()[:12]
+            found[file.name] = (content, TYPES[file.suffix], version)
+    return found
+
+
+def static_path(name: str) -> str:
+    """Where a page finds a file; changes with its content."""
+    return f"/static/{name}?v={static_files()[name][2]}"
