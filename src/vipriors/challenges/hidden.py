@@ -116,6 +116,7 @@ def write_test_labels(
         written[-1].write_bytes(content)
     if not written:
         message = "has no test labels in this copy of its source; give them with --labels"
+        message += " (check needs none with --data)"
         raise BadInput.single(f"challenge {challenge.name}", message)
     return written[0] if written[0].stem == "labels" else folder, challenge.label_names(opened.names)
 

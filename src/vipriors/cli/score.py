@@ -18,6 +18,12 @@ def add_commands(commands: Commands) -> None:
     """Adds the commands of this module."""
     check = add_command(commands, "check", check_, "list every problem of a predictions file")
     score = add_command(commands, "score", score_, "score a predictions file over the whole test index")
+    check.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the prepared folder, which says what to cover where the test labels are not at hand",
+    )
     for command in (check, score):
         command.add_argument("challenge", help=WHAT)
         command.add_argument("file", type=Path, help="the predictions")
@@ -35,10 +41,15 @@ def _hidden_test(arguments: argparse.Namespace) -> HiddenTest:
 
 def check_(arguments: argparse.Namespace) -> int:
     """`vipriors check`"""
-    test = _hidden_test(arguments)
-    if problems := test.check(arguments.file):
+    if arguments.data is not None:
+        from vipriors.challenges import public
+
+        problems, covered = public.check(arguments.challenge, arguments.file, arguments.data)
+    else:
+        test = _hidden_test(arguments)
+        problems, covered = test.check(arguments.file), len(test.truth.index.ids)
+    if problems:
         return print_problems(arguments, problems)
-    covered = len(test.truth.index.ids)
     return answer(arguments, {"problems": []}, f"{arguments.file}: a good submission, covers all {covered}")
 
 

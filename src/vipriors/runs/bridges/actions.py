@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vipriors.challenges.public import first_class_number
 from vipriors.data.files import read_bytes
 from vipriors.methods.protocol import Classifier, Labelled
 from vipriors.runs.prepared import RunData
@@ -30,7 +31,7 @@ def truth(data: RunData, split: str) -> Truth | None:
     ids = {row.id for row in data.select(split)}
     known = actions.read_labels(read_bytes(file), str(file))
     labels = {id_: number for id_, number in known.items() if id_ in ids}
-    index = actions.ClipIndex(tuple(sorted(ids)), len(data.classes), first_number(data))
+    index = actions.ClipIndex(tuple(sorted(ids)), len(data.classes), first_class_number(data.prepared))
     return Truth(index, labels, data.classes)
 
 
@@ -38,13 +39,4 @@ def write(data: RunData, split: str, model: Classifier, file: Path) -> None:
     """Writes the numbers of the five most likely classes of each clip; of equals the first."""
     clips = data.load(split)
     order = np.argsort(-model.probabilities(clips.images), axis=1, kind="stable")
-    actions.write(file, clips.ids, order[:, : actions.PLACES] + first_number(data))
-
-
-def first_number(data: RunData) -> int:
-    """The number of the first class: 1, unless the labels of the training clips say otherwise."""
-    file = data.prepared.labels_of("train")
-    if file is None:
-        return 1
-    known = actions.read_labels(read_bytes(file), str(file))
-    return next(known[row.id] - row.label for row in data.prepared.split("train") if row.label is not None)
+    actions.write(file, clips.ids, order[:, : actions.PLACES] + first_class_number(data.prepared))
