@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -63,7 +65,7 @@ def fit_network(
         log_every=max(1, recipe.steps // log_lines),
     )
     facts = {
-        "seconds": round(time.monotonic() - began, 2),
+        "seconds": round(max(time.monotonic() - began, _logged_seconds(context.folder)), 2),
         "steps": recipe.steps,
         "parameters": parameters(network),
         "flops_per_image": flops(trained),
@@ -71,6 +73,13 @@ def fit_network(
         "final_weights_sha256": weights_hash(trained),
     }
     return trained, facts
+
+
+def _logged_seconds(folder: Path | None) -> float:
+    """Seconds of training by the log, which counts those before an interruption too."""
+    if folder is None:
+        return 0.0
+    return float(json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["seconds"])
 
 
 def parameters(network: nn.Module) -> int:
