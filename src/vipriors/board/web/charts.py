@@ -1,4 +1,4 @@
-"""Charts of a leaderboard as SVG: intervals in its rows, the best score over time, scores against parameters."""
+"""Charts of scores as SVG: intervals in rows of a leaderboard, scores over time and against parameters."""
 
 from __future__ import annotations
 
@@ -79,17 +79,16 @@ def best_chart(
     parts = frame.parts()
     if baseline is not None:
         parts += frame.baseline(100 * baseline)
+    dots = [(frame.across(moment), frame.up(score)) for moment, score in zip(times, scores, strict=True)]
     corners = []
-    for number, (moment, score) in enumerate(zip(times, scores, strict=True)):
+    for number, (x, y) in enumerate(dots):
         if number:
-            corners.append((frame.across(moment), frame.up(scores[number - 1])))
-        corners.append((frame.across(moment), frame.up(score)))
-    corners.append((frame.across(until), frame.up(scores[-1])))
+            corners.append((x, dots[number - 1][1]))
+        corners.append((x, y))
+    corners.append((frame.across(until), dots[-1][1]))
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
     parts.append(Markup('<polyline class="line s0" points="{}"/>').format(path))
-    parts += [
-        _circle("s0", frame.across(moment), frame.up(s)) for moment, s in zip(times, scores, strict=True)
-    ]
+    parts += [_circle("s0", x, y) for x, y in dots]
     said = "; ".join(f"{t:%Y-%m-%d} {s:.2f} %" for t, s in zip(times, scores, strict=True))
     return svg(name, title, f"{said}.", WIDTH, HEIGHT, parts)
 

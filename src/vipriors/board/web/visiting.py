@@ -119,6 +119,15 @@ def visitor_of(request: Request) -> Visitor:
 Visit = Annotated[Visitor, Depends(visitor_of)]
 
 
+def person_of(visit: Visit) -> Visitor:
+    """The visitor, who must be signed in."""
+    assert visit.signed_in
+    return visit
+
+
+SignedIn = Annotated[Visitor, Depends(person_of)]
+
+
 class Form:
     """The fields of a form, each once or more."""
 

@@ -48,10 +48,7 @@ def sign_up_(visit: Visit, form: Filled) -> Response:
     visit.limits.sign_up_from_address.take(address_of(visit.request))
     fields = (form["name"].strip(), form["email"], form["password"])
     try:
-        if key:
-            person = signing.sign_up_admin(visit.board, key, *fields)
-        else:
-            person = sign_up(visit.board, *fields)
+        person = signing.sign_up_admin(visit.board, key, *fields) if key else sign_up(visit.board, *fields)
     except BadInput as error:
         context = {"problems": by_field(error.problems), "kept": form.kept(), "next": then, "key": key}
         return visit.page("sign_up.html.jinja", 400, **context)

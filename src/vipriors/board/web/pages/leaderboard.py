@@ -17,7 +17,7 @@ from vipriors.board.standings import HIDDEN, Leaderboard, Line, entries_of, is_r
 from vipriors.board.web import charts
 from vipriors.board.web.challenges import Scene, scene, state_of
 from vipriors.board.web.security import let_be_framed
-from vipriors.board.web.visiting import Visit
+from vipriors.board.web.visiting import Visit, Visitor
 
 router = APIRouter(include_in_schema=False)
 
@@ -82,19 +82,19 @@ def embedded_leaderboard(visit: Visit, name: str, phase: str = "", sort: str = "
 
 
 def _context(
-    session: Session, visit: Visit, found: Scene, phase_name: str, sort: str, part: str
+    session: Session, visit: Visitor, found: Scene, phase_name: str, sort: str, part: str
 ) -> dict[str, Any]:
     challenge = found.challenge
+    phase = _last_begun(found)
     if phase_name:
         phase = viewing.phase(session, visit.viewer, challenge.name, phase_name)
-    else:
-        phase = found.phase if found.phase and found.phase.start <= found.at else _last_begun(found)
     if phase is None:
         return {"scene": found, "phase": None}
     seen = viewing.parts_visible(session, visit.viewer, phase, found.at) if found.runs else ()
     board = leaderboard(session, phase, found.at, part if part in seen else None)
     lines = sorted_lines(board.lines, sort)
     entries = [line.place.entry for line in board.lines]
+    own = found.team.id if found.team else None
     span = charts.span_of(entries, challenge.baseline_score)
     return {
         "scene": found,
@@ -108,9 +108,7 @@ def _context(
         "headings": headings(sort),
         "sort": sort,
         "bars": {
-            entry.submission: charts.interval_bar(
-                entry, span, found.team is not None and entry.team == found.team.id
-            )
+            entry.submission: charts.interval_bar(entry, span, entry.team == own)
             for entry in entries
             if span and entry.value is not None
         },
@@ -142,6 +140,8 @@ def headings(sort: str) -> list[Heading]:
 
 
 def _last_begun(found: Scene) -> Phase | None:
+    if found.phase and found.phase.start <= found.at:
+        return found.phase
     begun = [phase for phase in found.challenge.phases if phase.start <= found.at]
     return max(begun, key=lambda phase: phase.start, default=found.phase)
 
@@ -170,14 +170,12 @@ def _over_time(session: Session, found: Scene, phase: Phase, board: Leaderboard)
 
 
 def _against_parameters(board: Leaderboard) -> Markup | None:
-    dots = [
-        charts.Dot(
-            line.team, parameters, entry.value, entry.low, entry.high, (line.place.rank or 99) <= LABELLED
-        )
-        for line in board.lines
-        if (parameters := line.declaration.get("parameters"))
-        and (entry := line.place.entry).value is not None
-    ]
+    dots = []
+    for position, line in enumerate(board.lines):
+        parameters, entry = line.declaration.get("parameters"), line.place.entry
+        if parameters and entry.value is not None:
+            named = position < LABELLED
+            dots.append(charts.Dot(line.team, parameters, entry.value, entry.low, entry.high, named))
     if len(dots) < 2:
         return None
     return charts.scatter("parameters", "Score against number of parameters", "parameters", dots)

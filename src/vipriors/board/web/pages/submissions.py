@@ -17,15 +17,14 @@ from vipriors.board.store import CHUNK
 from vipriors.board.submitting import cancel
 from vipriors.board.web import charts
 from vipriors.board.web.challenges import scene
-from vipriors.board.web.visiting import Filled, Visit
+from vipriors.board.web.visiting import Filled, SignedIn, Visitor
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/c/{name}/submissions")
-def submissions_page(visit: Visit, name: str) -> Response:
+def submissions_page(visit: SignedIn, name: str) -> Response:
     """What the visitor's team has sent."""
-    visit.signed_in
     with visit.reading() as session:
         found = scene(session, visit, name)
         sent = viewing.own_submissions(session, visit.viewer, found.challenge)
@@ -50,9 +49,8 @@ def submissions_page(visit: Visit, name: str) -> Response:
 
 
 @router.get("/s/{id}")
-def submission_page(visit: Visit, id: str, again: str = "") -> Response:
+def submission_page(visit: SignedIn, id: str, again: str = "") -> Response:
     """A submission."""
-    visit.signed_in
     with visit.reading() as session:
         submission = viewing.submission(session, visit.viewer, id)
         challenge = submission.phase.challenge
@@ -77,7 +75,7 @@ def submission_page(visit: Visit, id: str, again: str = "") -> Response:
 
 
 @router.get("/s/{id}/status")
-def status(visit: Visit, id: str) -> Response:
+def status(visit: SignedIn, id: str) -> Response:
     """Where a submission is, for the page's script."""
     with visit.reading() as session:
         submission = viewing.submission(session, visit.viewer, id)
@@ -87,9 +85,8 @@ def status(visit: Visit, id: str) -> Response:
 
 
 @router.get("/s/{id}/file")
-def download(visit: Visit, id: str) -> Response:
+def download(visit: SignedIn, id: str) -> Response:
     """The file as it was sent. Never shown by the browser, whatever is in it."""
-    visit.signed_in
     with visit.reading() as session:
         submission = viewing.submission(session, visit.viewer, id)
     name = submission.file_name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_")
@@ -103,14 +100,14 @@ def download(visit: Visit, id: str) -> Response:
 
 
 @router.post("/s/{id}/cancel")
-def cancel_(visit: Visit, id: str, form: Filled) -> Response:
+def cancel_(visit: SignedIn, id: str, form: Filled) -> Response:
     """Cancels a submission that is not scored yet."""
     cancel(visit.board, visit.signed_in.id, id)
     return visit.go(f"/s/{id}")
 
 
 @router.post("/s/{id}/choose")
-def choose_(visit: Visit, id: str, form: Filled) -> Response:
+def choose_(visit: SignedIn, id: str, form: Filled) -> Response:
     """Lets a submission stand on the leaderboard, or the team's best again."""
     choose(visit.board, visit.signed_in.id, id, form["chosen"] == "yes")
     return visit.go(f"/s/{id}")
@@ -153,7 +150,7 @@ def _history(phase: Phase, sent: list[Submission], shown: dict[str, Score | None
     return charts.history_chart(f"history-{phase.id}", f"Scores in the phase {phase.name}", marked, until)
 
 
-def _pieces(visit: Visit, key: str) -> Iterator[bytes]:
+def _pieces(visit: Visitor, key: str) -> Iterator[bytes]:
     with visit.board.files.open(key) as file:
         while piece := file.read(CHUNK):
             yield piece

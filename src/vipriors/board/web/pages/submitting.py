@@ -13,7 +13,7 @@ from vipriors.board.models import Submission, now
 from vipriors.board.submitting import Receipt, open_phase, submit
 from vipriors.board.web.challenges import scene
 from vipriors.board.web.uploads import Upload, discard, upload_of
-from vipriors.board.web.visiting import Form, Visit, Visitor
+from vipriors.board.web.visiting import Form, SignedIn, Visitor
 from vipriors.problems import BadInput, Problem
 
 router = APIRouter(include_in_schema=False)
@@ -22,16 +22,14 @@ DECLARED = ("kind", "data", "parameters", "cost", "card")
 
 
 @router.get("/c/{name}/submit")
-def submit_form(visit: Visit, name: str) -> Response:
+def submit_form(visit: SignedIn, name: str) -> Response:
     """The form for predictions."""
-    visit.signed_in
     return _form(visit, name, last=_last_declaration(visit, name))
 
 
 @router.post("/c/{name}/submit")
-async def submit_(visit: Visit, name: str) -> Response:
+async def submit_(visit: SignedIn, name: str) -> Response:
     """Takes predictions: as they arrive to the disk, then checked, then acknowledged."""
-    visit.signed_in
     form = Form([])
     try:
         await to_thread.run_sync(_refuse_early, visit, name)

@@ -12,21 +12,20 @@ from vipriors.board.core import NotFound
 from vipriors.board.models import Challenge, Person
 from vipriors.board.people import create_team, leave
 from vipriors.board.web.challenges import scene
-from vipriors.board.web.visiting import Filled, Visit, Visitor, by_field
+from vipriors.board.web.visiting import Filled, SignedIn, Visitor, by_field
 from vipriors.problems import BadInput
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/c/{name}/team")
-def team_page(visit: Visit, name: str) -> Response:
+def team_page(visit: SignedIn, name: str) -> Response:
     """The visitor's team, or the form to make one."""
-    visit.signed_in
     return _page(visit, name)
 
 
 @router.post("/c/{name}/team")
-def make_team(visit: Visit, name: str, form: Filled) -> Response:
+def make_team(visit: SignedIn, name: str, form: Filled) -> Response:
     """Makes a team."""
     visit.take_change()
     try:
@@ -40,7 +39,7 @@ def make_team(visit: Visit, name: str, form: Filled) -> Response:
 
 
 @router.post("/c/{name}/team/invite")
-def invite(visit: Visit, name: str, form: Filled) -> Response:
+def invite(visit: SignedIn, name: str, form: Filled) -> Response:
     """Makes a link, and shows it this one time."""
     visit.take_change()
     try:
@@ -52,7 +51,7 @@ def invite(visit: Visit, name: str, form: Filled) -> Response:
 
 
 @router.post("/c/{name}/team/revoke")
-def revoke(visit: Visit, name: str, form: Filled) -> Response:
+def revoke(visit: SignedIn, name: str, form: Filled) -> Response:
     """Ends an invitation."""
     visit.take_change()
     if not form["invitation"].isdecimal() or len(form["invitation"]) > 12:
@@ -64,7 +63,7 @@ def revoke(visit: Visit, name: str, form: Filled) -> Response:
 
 
 @router.post("/c/{name}/team/leave")
-def leave_(visit: Visit, name: str, form: Filled) -> Response:
+def leave_(visit: SignedIn, name: str, form: Filled) -> Response:
     """Leaves the team."""
     visit.take_change()
     with visit.writing() as session, session.begin():
@@ -73,9 +72,8 @@ def leave_(visit: Visit, name: str, form: Filled) -> Response:
 
 
 @router.get("/join/{token}")
-def join_page(visit: Visit, token: str) -> Response:
+def join_page(visit: SignedIn, token: str) -> Response:
     """Asks whether to join a team."""
-    visit.signed_in
     with visit.reading() as session:
         team = inviting.invited_to(session, token)
         found = scene(session, visit, _seen(session, visit, team.challenge).name)
@@ -83,7 +81,7 @@ def join_page(visit: Visit, token: str) -> Response:
 
 
 @router.post("/join/{token}")
-def join(visit: Visit, token: str, form: Filled) -> Response:
+def join(visit: SignedIn, token: str, form: Filled) -> Response:
     """Joins a team."""
     visit.take_change()
     try:
