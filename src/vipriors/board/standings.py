@@ -71,6 +71,27 @@ def leaderboard(
     part = part or part_shown(phase, at)
     if part == HIDDEN:
         return Leaderboard(part, challenge.shown_version, [])
+    entries = entries_of(session, phase, part)
+    earlier = standing((entry for entry in entries if entry.received <= at - SINCE), challenge.descending)
+    before = {
+        place.entry.team: place.rank
+        for place in ranked(earlier, challenge.descending)
+        if place.rank is not None
+    }
+    places = ranked(standing(entries, challenge.descending), challenge.descending, before)
+    shown = [place.entry.submission for place in places]
+    about = session.execute(
+        select(Submission.id, Team.name, Submission.declaration, Submission.late, Submission.qualified)
+        .join(Team)
+        .where(Submission.id.in_(shown))
+    )
+    details = {row[0]: row[1:] for row in about}
+    lines = [Line(place, *details[place.entry.submission]) for place in places]
+    return Leaderboard(part, challenge.shown_version, lines)
+
+
+def entries_of(session: Session, phase: Phase, part: str) -> list[Entry]:
+    """All entries of a phase that may rank, with their scores on a part of the test."""
     found = session.execute(
         select(
             Submission.id,
@@ -88,26 +109,10 @@ def leaderboard(
             Submission.hidden.is_(False),
             Submission.disqualified.is_(None),
             Score.part == part,
-            Score.labels_version == challenge.shown_version,
+            Score.labels_version == phase.challenge.shown_version,
         )
     )
-    entries = [Entry(*row) for row in found]
-    earlier = standing((entry for entry in entries if entry.received <= at - SINCE), challenge.descending)
-    before = {
-        place.entry.team: place.rank
-        for place in ranked(earlier, challenge.descending)
-        if place.rank is not None
-    }
-    places = ranked(standing(entries, challenge.descending), challenge.descending, before)
-    shown = [place.entry.submission for place in places]
-    about = session.execute(
-        select(Submission.id, Team.name, Submission.declaration, Submission.late, Submission.qualified)
-        .join(Team)
-        .where(Submission.id.in_(shown))
-    )
-    details = {row[0]: row[1:] for row in about}
-    lines = [Line(place, *details[place.entry.submission]) for place in places]
-    return Leaderboard(part, challenge.shown_version, lines)
+    return [Entry(*row) for row in found]
 
 
 def place_in_queue(session: Session, submission: Submission) -> int | None:

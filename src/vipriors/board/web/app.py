@@ -9,11 +9,11 @@ from fastapi import APIRouter, FastAPI, Response
 
 from vipriors.board.core import Board, NotFound
 from vipriors.board.web import errors
-from vipriors.board.web.pages import account, home
+from vipriors.board.web.pages import account, challenge, home, leaderboard, submissions, submitting, teams
 from vipriors.board.web.rendering import static_files
 from vipriors.board.web.security import YEAR, Cookies, RateLimits, SecurityHeaders
 
-PAGES = (home, account)
+PAGES = (home, account, challenge, leaderboard, submitting, submissions, teams)
 
 static = APIRouter(include_in_schema=False)
 

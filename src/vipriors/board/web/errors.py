@@ -1,4 +1,4 @@
-"""What visitors are told when something cannot be done, and what the log is told when the board is at fault."""
+"""What visitors are told when something cannot be done, and the log when the board is at fault."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vipriors.board.core import Forbidden, NotFound, TooMany
 from vipriors.board.web.rendering import render
+from vipriors.board.web.uploads import TooSlow
 from vipriors.board.web.visiting import SignInFirst, sign_in_path, visitor_of
 from vipriors.problems import BadInput, Problem
 
@@ -87,6 +88,10 @@ def add_handlers(app: FastAPI) -> None:
         response = error_page(request, 429, str(error))
         response.headers["Retry-After"] = str(math.ceil(error.seconds))
         return response
+
+    @app.exception_handler(TooSlow)
+    def too_slow(request: Request, error: TooSlow) -> Response:
+        return error_page(request, 408, "nothing more of the file arrived; send it again")
 
     @app.exception_handler(SignInFirst)
     def sign_in_first(request: Request, error: SignInFirst) -> Response:

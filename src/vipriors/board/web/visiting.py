@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from vipriors.board.core import Board, Forbidden
 from vipriors.board.models import Person
 from vipriors.board.signing import signed_in
+from vipriors.board.viewing import Viewer, viewer_of
 from vipriors.board.web import security
 from vipriors.board.web.rendering import render
 from vipriors.board.web.security import Cookies, RateLimits
@@ -56,6 +57,11 @@ class Visitor:
         if self.person is None:
             raise SignInFirst
         return self.person
+
+    @property
+    def viewer(self) -> Viewer:
+        """What decides on what the visitor may see."""
+        return viewer_of(self.person)
 
     @property
     def form_token(self) -> str:
@@ -111,6 +117,15 @@ def visitor_of(request: Request) -> Visitor:
 
 
 Visit = Annotated[Visitor, Depends(visitor_of)]
+
+
+def person_of(visit: Visit) -> Visitor:
+    """The visitor, who must be signed in."""
+    assert visit.signed_in
+    return visit
+
+
+SignedIn = Annotated[Visitor, Depends(person_of)]
 
 
 class Form:

@@ -1,0 +1,156 @@
+"""What a team has sent: the list, and each submission."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from vipriors.board import viewing
+from vipriors.board.choosing import choose
+from vipriors.board.models import PENDING, SCORED, Phase, Score, Submission, now
+from vipriors.board.ranking import Entry, standing
+from vipriors.board.standings import is_running, place_in_queue
+from vipriors.board.store import CHUNK
+from vipriors.board.submitting import cancel
+from vipriors.board.web import charts
+from vipriors.board.web.challenges import scene
+from vipriors.board.web.visiting import Filled, SignedIn, Visitor
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/c/{name}/submissions")
+def submissions_page(visit: SignedIn, name: str) -> Response:
+    """What the visitor's team has sent."""
+    with visit.reading() as session:
+        found = scene(session, visit, name)
+        sent = viewing.own_submissions(session, visit.viewer, found.challenge)
+        shown = {
+            one.id: main_score(viewing.scores(session, visit.viewer, one, found.at), one.phase)
+            for one in sent
+        }
+        charted = {
+            phase.name: chart
+            for phase in found.challenge.phases
+            if (chart := _history(phase, sent, shown, found.challenge.descending)) is not None
+        }
+        return visit.page(
+            "submissions.html.jinja",
+            scene=found,
+            tab="submissions",
+            sent=sent,
+            shown=shown,
+            stands=_stands(sent, shown, found.challenge.descending),
+            charts=charted,
+        )
+
+
+@router.get("/s/{id}")
+def submission_page(visit: SignedIn, id: str, again: str = "") -> Response:
+    """A submission."""
+    with visit.reading() as session:
+        submission = viewing.submission(session, visit.viewer, id)
+        challenge = submission.phase.challenge
+        found = scene(session, visit, challenge.name)
+        scores = viewing.scores(session, visit.viewer, submission, found.at)
+        own = found.team is not None and found.team.id == submission.team_id
+        return visit.page(
+            "submission.html.jinja",
+            scene=found,
+            tab="submissions" if own else "",
+            submission=submission,
+            again=bool(again),
+            own=own,
+            place=place_in_queue(session, submission),
+            pending=submission.state in PENDING,
+            main=main_score(scores, submission.phase),
+            parts_seen=[(score, viewing.details(score.record, score.part)) for score in scores],
+            old=viewing.old_scores(session, visit.viewer, submission),
+            anew=submission.state == SCORED and submission.due is not None,
+            running=is_running(submission.phase, found.at),
+        )
+
+
+@router.get("/s/{id}/status")
+def status(visit: SignedIn, id: str) -> Response:
+    """Where a submission is, for the page's script."""
+    with visit.reading() as session:
+        submission = viewing.submission(session, visit.viewer, id)
+        place = place_in_queue(session, submission)
+    answer = {"state": submission.state, "place": place}
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/s/{id}/file")
+def download(visit: SignedIn, id: str) -> Response:
+    """The file as it was sent. Never shown by the browser, whatever is in it."""
+    with visit.reading() as session:
+        submission = viewing.submission(session, visit.viewer, id)
+    name = submission.file_name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_")
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Length": str(submission.size),
+        "Cache-Control": "no-store",
+    }
+    content = _pieces(visit, submission.file_key)
+    return StreamingResponse(content, media_type="application/octet-stream", headers=headers)
+
+
+@router.post("/s/{id}/cancel")
+def cancel_(visit: SignedIn, id: str, form: Filled) -> Response:
+    """Cancels a submission that is not scored yet."""
+    cancel(visit.board, visit.signed_in.id, id)
+    return visit.go(f"/s/{id}")
+
+
+@router.post("/s/{id}/choose")
+def choose_(visit: SignedIn, id: str, form: Filled) -> Response:
+    """Lets a submission stand on the leaderboard, or the team's best again."""
+    choose(visit.board, visit.signed_in.id, id, form["chosen"] == "yes")
+    return visit.go(f"/s/{id}")
+
+
+def main_score(scores: list[Score], phase: Phase) -> Score | None:
+    """Of the scores that are shown, the one that ranks: the final one, else that of the running phase."""
+    by_part = {score.part: score for score in scores}
+    over = not is_running(phase, now())
+    order = (phase.final_part, phase.shows) if over else (phase.shows, phase.final_part)
+    return next((by_part[part] for part in order if part in by_part), None)
+
+
+def _entries(phase: Phase, sent: list[Submission], shown: dict[str, Score | None]) -> list[Entry]:
+    return [
+        Entry(one.id, one.team_id, score.value, score.low, score.high, one.received, one.chosen)
+        for one in sent
+        if one.phase_id == phase.id and one.state == SCORED and one.disqualified is None and not one.hidden
+        if (score := shown[one.id]) is not None and score.value is not None
+    ]
+
+
+def _stands(sent: list[Submission], shown: dict[str, Score | None], descending: bool) -> set[str]:
+    """Ids of the submissions that stand on the leaderboards of their phases."""
+    phases = {one.phase_id: one.phase for one in sent}.values()
+    found = [entry for phase in phases for entry in standing(_entries(phase, sent, shown), descending)]
+    return {entry.submission for entry in found}
+
+
+def _history(phase: Phase, sent: list[Submission], shown: dict[str, Score | None], descending: bool) -> Any:
+    entries = _entries(phase, sent, shown)
+    if len(entries) < 2:
+        return None
+    stands = {entry.submission for entry in standing(entries, descending)}
+    marked = [
+        Entry(e.submission, e.team, e.value, e.low, e.high, e.received, e.submission in stands)
+        for e in entries
+    ]
+    until = max(entry.received for entry in entries)
+    return charts.history_chart(f"history-{phase.id}", f"Scores in the phase {phase.name}", marked, until)
+
+
+def _pieces(visit: Visitor, key: str) -> Iterator[bytes]:
+    with visit.board.files.open(key) as file:
+        while piece := file.read(CHUNK):
+            yield piece

@@ -1,0 +1,105 @@
+"""Sending predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Response
+from sqlalchemy import select
+
+from vipriors.board import viewing
+from vipriors.board.models import Submission, now
+from vipriors.board.submitting import Receipt, open_phase, submit
+from vipriors.board.web.challenges import scene
+from vipriors.board.web.uploads import Upload, discard, upload_of
+from vipriors.board.web.visiting import Form, SignedIn, Visitor
+from vipriors.problems import BadInput, Problem
+
+router = APIRouter(include_in_schema=False)
+
+DECLARED = ("kind", "data", "parameters", "cost", "card")
+
+
+@router.get("/c/{name}/submit")
+def submit_form(visit: SignedIn, name: str) -> Response:
+    """The form for predictions."""
+    return _form(visit, name, last=_last_declaration(visit, name))
+
+
+@router.post("/c/{name}/submit")
+async def submit_(visit: SignedIn, name: str) -> Response:
+    """Takes predictions: as they arrive to the disk, then checked, then acknowledged."""
+    form = Form([])
+    try:
+        await to_thread.run_sync(_refuse_early, visit, name)
+        async with upload_of(visit.request, visit, visit.board.settings.upload_bytes) as upload:
+            form = upload.form
+            receipt = await to_thread.run_sync(_take, visit, name, upload)
+    except BadInput as error:
+        await discard(visit.request)
+        return await to_thread.run_sync(_form, visit, name, error.problems, form.kept())
+    path = f"/s/{receipt.submission.id}"
+    return visit.go(f"{path}?again=1" if receipt.again else path)
+
+
+def _refuse_early(visit: Visitor, name: str) -> None:
+    """Refuses before the file arrives what would be refused after it."""
+    with visit.reading() as session:
+        open_phase(viewing.challenge(session, visit.viewer, name), now())
+
+
+def _take(visit: Visitor, name: str, upload: Upload) -> Receipt:
+    if upload.file is None or not upload.name:
+        raise BadInput.single("file", "none was chosen")
+    given: dict[str, Any] = {key: upload.form[key] for key in DECLARED if upload.form[key].strip()}
+    if "parameters" in given:
+        given["parameters"] = given["parameters"].strip().replace(" ", "").replace(",", "").replace("_", "")
+    return submit(
+        visit.board,
+        visit.signed_in.id,
+        name,
+        upload.file,
+        upload.name,
+        phase_name=upload.form["phase"] or None,
+        declaration=given,
+    )
+
+
+def _form(
+    visit: Visitor,
+    name: str,
+    problems: list[Problem] | None = None,
+    kept: dict[str, str] | None = None,
+    last: dict[str, Any] | None = None,
+) -> Response:
+    problems = problems or []
+    declared = [problem for problem in problems if problem.place.startswith("declaration, ")]
+    of_fields: dict[str, list[str]] = {}
+    for problem in declared:
+        of_fields.setdefault(problem.place.removeprefix("declaration, "), []).append(problem.message)
+    with visit.reading() as session:
+        found = scene(session, visit, name)
+        return visit.page(
+            "submit.html.jinja",
+            400 if problems else 200,
+            scene=found,
+            tab="submit",
+            problems=problems,
+            of_fields=of_fields,
+            kept=kept if kept is not None else {key: str(value) for key, value in (last or {}).items()},
+            most=visit.board.settings.upload_bytes,
+        )
+
+
+def _last_declaration(visit: Visitor, name: str) -> dict[str, Any]:
+    """What the team said of its last entry, as most of it will be the same of the next."""
+    with visit.reading() as session:
+        challenge = viewing.challenge(session, visit.viewer, name)
+        team = viewing.team(session, visit.viewer, challenge)
+        if team is None:
+            return {}
+        newest = select(Submission).where(Submission.team_id == team.id).order_by(Submission.id.desc())
+        last = session.scalars(newest.limit(1)).first()
+        said = last.declaration if last else {}
+        return {key: value for key, value in said.items() if value is not None}
