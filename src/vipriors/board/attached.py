@@ -6,12 +6,10 @@ from collections.abc import Iterable
 
 from vipriors.board.models import Attachment
 
-REPORT, RUN = "report", "run"
-
 
 def audit_passed(attachments: Iterable[Attachment]) -> bool | None:
     """Whether the newest audit of a run passed; None if none was recorded."""
-    audits = [each.audit for each in attachments if each.kind == RUN and each.audit]
+    audits = [each.audit for each in attachments if each.kind == "run" and each.audit]
     if not audits:
         return None
     return bool(max(audits, key=lambda audit: str(audit["at"]))["passed"])

@@ -4,6 +4,7 @@ They raise `BadInput` with every problem of what was given, `Forbidden`, `NotFou
 """
 
 from vipriors.board.adding import add_challenge, rescore
+from vipriors.board.attaching import attach_report, attach_run, attachments, audit_passed, record_audit
 from vipriors.board.core import Board, Forbidden, NotFound, TooMany, open_board
 from vipriors.board.editing import add_phase, change_phase, edit_pages, hide_challenge, set_baseline
 from vipriors.board.organizing import (
@@ -58,6 +59,10 @@ __all__ = [
     "add_challenge",
     "add_phase",
     "alone",
+    "attach_report",
+    "attach_run",
+    "attachments",
+    "audit_passed",
     "cancel",
     "change_phase",
     "create_team",
@@ -83,6 +88,7 @@ __all__ = [
     "place_in_queue",
     "qualify",
     "quota_left",
+    "record_audit",
     "reinstate",
     "remove_admin",
     "remove_organizer",
