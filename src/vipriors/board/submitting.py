@@ -218,6 +218,8 @@ def _may_submit(session: Session, person_id: int, challenge_name: str) -> tuple[
     challenge = session.scalar(select(Challenge).where(Challenge.name == challenge_name))
     if challenge is None or (challenge.hidden and not is_organizer(session, person, challenge)):
         raise NotFound(f"challenge {challenge_name!r}")
+    if not challenge.labels_key:
+        raise BadInput.single(f"challenge {challenge.name}", "takes no submissions: its labels are missing")
     return person, challenge
 
 
