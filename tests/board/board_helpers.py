@@ -77,7 +77,7 @@ def queue(board: Board, person: Person, right: int, salt: int = 0) -> str:
     data = predictions(right, salt)
     stored = board.files.put(io.BytesIO(data), 10**6)
     with board.database.writing() as session, session.begin():
-        challenge = session.scalars(select(Challenge)).one()
+        challenge = session.scalars(select(Challenge).where(Challenge.name == "tiny")).one()
         team = service.alone(session, session.get_one(Person, person.id), challenge)
         made = Submission(
             id=new_id(datetime.now(UTC)),
@@ -106,7 +106,7 @@ def look(board: Board, submission: str) -> Submission:
 def the_phase(board: Board) -> Phase:
     """The first phase, with its challenge."""
     with board.database.reading() as session:
-        phase = session.scalars(select(Phase).order_by(Phase.position)).first()
+        phase = session.scalars(select(Phase).order_by(Phase.id)).first()
         assert phase is not None and phase.challenge.phases
         return phase
 

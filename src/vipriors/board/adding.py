@@ -1,4 +1,4 @@
-"""What organizers do: add challenges, with phases and hidden labels, and have everything scored anew."""
+"""Challenges come to a board, with phases and hidden labels; and everything is scored anew."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import secrets
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 
 from vipriors import tasks
 from vipriors.board import jobs
-from vipriors.board.core import Board, NotFound
-from vipriors.board.models import Challenge, LogEntry, Organizer, Person, Phase, now
+from vipriors.board.acting import challenge_to_run, may_administer, note
+from vipriors.board.core import Board
+from vipriors.board.models import Challenge, Organizer, Phase
+from vipriors.board.planning import PhasePlan, check_baseline, in_utc, refuse_same_names
 from vipriors.board.store import StoredFile
 from vipriors.challenges import schema
 from vipriors.challenges.hidden import class_names, write_test_labels
@@ -26,27 +25,6 @@ from vipriors.tasks.archive import pack
 
 MOST_LABELS = 2**34
 """Bytes of a labels file."""
-
-
-class PhasePlan(BaseModel):
-    """A phase as an organizer describes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field("main", min_length=1, max_length=60)
-    start: AwareDatetime = Field(default_factory=now)
-    end: AwareDatetime | None = Field(None, description="None never ends.")
-    grace_minutes: int = Field(0, ge=0, le=60 * 24 * 7)
-    per_day: int | None = Field(None, ge=1)
-    total: int | None = Field(None, ge=1)
-    shows: Literal["public", "all", "hidden"] = "public"
-    final_part: Literal["private", "public", "all"] = "private"
-
-    @model_validator(mode="after")
-    def _ends_after_its_start(self) -> PhasePlan:
-        if self.end is not None and self.end <= self.start:
-            raise ValueError("the end is not after the start")
-        return self
 
 
 def add_challenge(
@@ -74,17 +52,21 @@ def add_challenge(
         hidden: from everybody but its organizers.
         baseline: name and score of a line that is shown beside the entries.
         organizers: ids of persons.
-        by: who adds it; None for the command line.
+        by: who adds it, an administrator; None for the command line.
 
     Raises:
-        BadInput: the file or the labels are wrong, or there is a challenge of this name.
+        BadInput: the file, the labels or what goes with them is wrong, or there is a challenge of this name.
+        Forbidden: the person is no administrator.
     """
     challenge = schema.read_challenge(file)
     task = tasks.load(challenge.task)
     if not 0 < public_share <= 1:
         raise BadInput.single("public share", f"{public_share}; expected more than 0 and at most 1")
+    refuse_same_names([plan.name for plan in phases])
+    check_baseline(*(baseline or (None, None)))
     taken = f"is taken by a challenge of this board; expected another than {challenge.name!r}"
     with board.database.reading() as session:
+        may_administer(session, by)
         if session.scalar(select(Challenge.id).where(Challenge.name == challenge.name)):
             raise BadInput.single(f"{file}, name", taken)
     with ExitStack() as stack:
@@ -113,7 +95,7 @@ def add_challenge(
         baseline_name=baseline[0] if baseline else None,
         baseline_score=baseline[1] if baseline else None,
         phases=[
-            Phase(position=position, **_in_utc(plan)) for position, plan in enumerate(phases or [PhasePlan()])
+            Phase(position=position, **in_utc(plan)) for position, plan in enumerate(phases or [PhasePlan()])
         ],
     )
     with board.database.writing() as session, session.begin():
@@ -122,7 +104,7 @@ def add_challenge(
         session.add(row)
         session.flush()
         session.add_all(Organizer(challenge_id=row.id, person_id=person) for person in organizers)
-        session.add(LogEntry(person_id=by, challenge_id=row.id, action="add challenge", subject=row.name))
+        note(session, by, row, "add challenge", row.name, phases=[phase.name for phase in row.phases])
     return row
 
 
@@ -139,54 +121,35 @@ def rescore(
         by: who has it done; None for the command line.
 
     Raises:
-        NotFound: there is no such challenge.
+        NotFound: there is no such challenge, as far as the person may know.
+        Forbidden: the person does not run it.
         BadInput: the labels are wrong.
     """
     with board.database.reading() as session:
-        challenge = _find(session.scalar(select(Challenge).where(Challenge.name == challenge_name)))
+        challenge = challenge_to_run(session, by, challenge_name)
     stored = None
     if labels is not None:
         stored, labels_name = _keep_labels(board, labels, challenge.task, challenge.classes or None)
     with board.database.writing() as session, session.begin():
-        challenge = _find(session.get(Challenge, challenge.id))
+        challenge = challenge_to_run(session, by, challenge_name)
         before = {"labels_key": challenge.labels_key, "labels_version": challenge.labels_version}
         count = jobs.rescore(session, challenge)
         if stored is not None:
             challenge.labels_key, challenge.labels_sha256 = stored.key, stored.sha256
             challenge.labels_name = labels_name
-        entry = LogEntry(person_id=by, challenge_id=challenge.id, action="rescore", subject=challenge.name)
-        entry.detail = {"reason": reason, "before": before, "submissions": count}
-        session.add(entry)
+        after = {"labels_key": challenge.labels_key, "labels_version": challenge.labels_version}
+        note(
+            session,
+            by,
+            challenge,
+            "rescore",
+            challenge.name,
+            before=before,
+            after=after,
+            reason=reason,
+            submissions=count,
+        )
     return count
-
-
-def make_organizer(board: Board, challenge_name: str, person_name: str) -> None:
-    """Lets a person run a challenge.
-
-    Raises:
-        NotFound: there is no such challenge or person.
-    """
-    with board.database.writing() as session, session.begin():
-        challenge = _find(session.scalar(select(Challenge).where(Challenge.name == challenge_name)))
-        person = session.scalar(select(Person).where(Person.name == person_name))
-        if person is None:
-            raise NotFound(f"person {person_name!r}")
-        if session.get(Organizer, (challenge.id, person.id)) is None:
-            session.add(Organizer(challenge_id=challenge.id, person_id=person.id))
-
-
-def _find(challenge: Challenge | None) -> Challenge:
-    if challenge is None:
-        raise NotFound("no such challenge")
-    return challenge
-
-
-def _in_utc(plan: PhasePlan) -> dict[str, object]:
-    fields = plan.model_dump()
-    return {
-        name: value.astimezone(UTC) if isinstance(value, datetime) else value
-        for name, value in fields.items()
-    }
 
 
 def _keep_labels(

@@ -101,6 +101,7 @@ def join(session: Session, person: Person, team: Team) -> Membership:
     Raises:
         BadInput: the person is in a team of the challenge already, or the team was merged into another.
     """
+    session.refresh(team, with_for_update={"read": True})  # not while it is merged into another
     if team.merged_into_id is not None:
         raise BadInput.single("team", f"{shown(team.name)} was merged into another")
     _refuse_members(session, person, team.challenge)

@@ -49,7 +49,7 @@ class Job:
         file: the upload.
         name: what the sender calls it.
         task: name of the task.
-        labels: a file.
+        labels: a file that the other is held against.
         classes: as the task's `open_truth` takes them; empty for None.
         seed: secret of the split into parts.
         public_share: of the test.

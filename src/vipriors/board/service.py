@@ -3,8 +3,27 @@
 They raise `BadInput` with every problem of what was given, `Forbidden`, `NotFound` or `TooMany`.
 """
 
-from vipriors.board.adding import PhasePlan, add_challenge, make_organizer, rescore
+from vipriors.board.adding import add_challenge, rescore
+from vipriors.board.attaching import attach_report, attach_run, attachments, audit_passed, record_audit
 from vipriors.board.core import Board, Forbidden, NotFound, TooMany, open_board
+from vipriors.board.editing import add_phase, change_phase, edit_pages, hide_challenge, set_baseline
+from vipriors.board.organizing import (
+    disable,
+    disqualify,
+    enable,
+    former_names,
+    hide,
+    log,
+    make_admin,
+    make_organizer,
+    merge_teams,
+    qualify,
+    reinstate,
+    remove_admin,
+    remove_organizer,
+    show,
+    unqualify,
+)
 from vipriors.board.people import (
     alone,
     create_team,
@@ -15,6 +34,7 @@ from vipriors.board.people import (
     sign_up,
     team_of,
 )
+from vipriors.board.planning import PhasePlan
 from vipriors.board.standings import Leaderboard, leaderboard, part_shown, place_in_queue
 from vipriors.board.submitting import (
     Declaration,
@@ -37,22 +57,46 @@ __all__ = [
     "Receipt",
     "TooMany",
     "add_challenge",
+    "add_phase",
     "alone",
+    "attach_report",
+    "attach_run",
+    "attachments",
+    "audit_passed",
     "cancel",
+    "change_phase",
     "create_team",
+    "disable",
+    "disqualify",
+    "edit_pages",
+    "enable",
+    "former_names",
+    "hide",
+    "hide_challenge",
     "is_organizer",
     "join",
     "leaderboard",
     "leave",
+    "log",
+    "make_admin",
     "make_organizer",
     "membership_of",
+    "merge_teams",
     "open_board",
     "open_phase",
     "part_shown",
     "place_in_queue",
+    "qualify",
     "quota_left",
+    "record_audit",
+    "reinstate",
+    "remove_admin",
+    "remove_organizer",
     "rescore",
+    "set_baseline",
+    "show",
     "sign_up",
     "submit",
     "team_of",
+    "unqualify",
 ]

@@ -96,7 +96,7 @@ def submit(
         ScorerFault: the board could not check the file.
     """
     board.uploads.take(person_id)
-    name = _plain_name(file_name)
+    name = plain_name(file_name)
     declared = _declaration_of(declaration)
     if upload_key is not None and not (1 <= len(upload_key) <= 64 and upload_key.isprintable()):
         raise BadInput.single("upload key", "expected 1 to 64 printable characters")
@@ -218,6 +218,8 @@ def _may_submit(session: Session, person_id: int, challenge_name: str) -> tuple[
     challenge = session.scalar(select(Challenge).where(Challenge.name == challenge_name))
     if challenge is None or (challenge.hidden and not is_organizer(session, person, challenge)):
         raise NotFound(f"challenge {challenge_name!r}")
+    if not challenge.labels_key:
+        raise BadInput.single(f"challenge {challenge.name}", "takes no submissions: its labels are missing")
     return person, challenge
 
 
@@ -274,7 +276,8 @@ def _declaration_of(given: dict[str, Any] | None) -> dict[str, Any]:
         ) from None
 
 
-def _plain_name(file_name: str) -> str:
+def plain_name(file_name: str) -> str:
+    """A file's name as it is kept: without folders, printable, at most 120 characters."""
     name = Path(file_name.replace("\\", "/")).name
     return "".join(letter for letter in name if letter.isprintable())[-120:] or "predictions"
 

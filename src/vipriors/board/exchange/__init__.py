@@ -1,0 +1,1 @@
+"""What goes from board to board, and to and from other platforms."""

@@ -1,0 +1,340 @@
+"""Takes over what `archive` wrote: all of it, or nothing where a challenge or submission is here already.
+
+Submissions keep their ids. People who are known here by their email address are the same people; others come
+with their name, or one like it where the name is taken. Nobody becomes an administrator or can sign in by an
+archive without accounts.
+
+Without labels a challenge shows what it showed, and takes no submissions until `rescore` gets its labels.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from vipriors.board.acting import may_administer, note
+from vipriors.board.core import Board
+from vipriors.board.database import VERSION
+from vipriors.board.exchange.archive import KIND, LABELS_KIND, TABLES
+from vipriors.board.exchange.rows import read_rows
+from vipriors.board.jobs import SYSTEM_ERROR
+from vipriors.board.models import (
+    ERROR,
+    PENDING,
+    Attachment,
+    Challenge,
+    LogEntry,
+    Membership,
+    Organizer,
+    Person,
+    Phase,
+    Row,
+    Score,
+    Submission,
+    Team,
+)
+from vipriors.board.people import LONGEST_NAME
+from vipriors.data.files import os_errors
+from vipriors.problems import BadInput, Problem
+
+MOST_ABOUT = 16 * 2**20
+MOST_FILE = 2**34
+MOST_PROBLEMS = 20
+NO_PASSWORD = "none"
+
+_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+
+
+@dataclass
+class Restored:
+    """What was taken over.
+
+    Attributes:
+        challenges: names.
+        rows: how many of each table.
+        known: people who were here already.
+        renamed: people whose name was taken: as they were called, and as they are.
+        without_labels: names of challenges whose labels are missing.
+    """
+
+    challenges: list[str] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+    known: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    without_labels: list[str] = field(default_factory=list)
+
+
+def import_archive(
+    board: Board, file: Path, labels: Path | None = None, *, by: int | None = None
+) -> Restored:
+    """Takes an archive over.
+
+    Args:
+        board: the board.
+        file: the archive.
+        labels: the second file, with labels.
+        by: who does it, an administrator; None for the command line.
+
+    Raises:
+        Forbidden: the person is no administrator.
+        BadInput: the archive is damaged, of another version, or something in it is here already. Nothing has
+            changed then.
+    """
+    with _opened(file, "board.json", KIND) as (archive, about):
+        found = {model: list(_table(archive, model, file)) for model in TABLES}
+        _refuse_what_is_here(board, found)
+        secret = {}
+        if labels is not None:
+            with _opened(labels, "labels.json", LABELS_KIND) as (hidden, known):
+                secret = _take_labels(board, hidden, known, labels)
+        keys = _take_files(board, archive, found, file)
+    try:
+        with board.database.writing() as session, session.begin():
+            may_administer(session, by)
+            taking = _Taking(session, found, keys, secret, bool(about.get("accounts")))
+            restored = taking.all()
+            for name in restored.challenges:
+                challenge = session.scalars(select(Challenge).where(Challenge.name == name)).one()
+                note(session, by, challenge, "import challenge", name, archive=file.name)
+    except IntegrityError as error:
+        raise BadInput.single(file, f"its rows contradict each other: {error.orig}") from None
+    return restored
+
+
+class _Taking:
+    """Adds the rows of an archive, whose numbers are others here."""
+
+    def __init__(
+        self,
+        session: Session,
+        found: dict[type[Row], list[dict[str, Any]]],
+        keys: dict[str, str],
+        secret: dict[str, dict[str, str]],
+        accounts: bool,
+    ):
+        self.session, self.found, self.keys = session, found, keys
+        self.secret, self.accounts = secret, accounts
+        self.numbers: dict[type[Row], dict[Any, Any]] = {}
+        self.restored = Restored()
+
+    def all(self) -> Restored:
+        """Adds everything."""
+        self._people()
+        self._add(Challenge, self._challenge)
+        self.restored.challenges = [row["name"] for row in self.found[Challenge]]
+        people, challenges = ("person_id", Person), ("challenge_id", Challenge)
+        self._add(Organizer, None, challenges, people)
+        self._add(Phase, None, challenges)
+        self._add(Team, lambda row: {"merged_into_id": None}, challenges)
+        self._add(Membership, None, ("team_id", Team), people)
+        self._add(Submission, self._submission, ("phase_id", Phase), ("team_id", Team), people)
+        self._add(Score, None, ("submission_id", Submission))
+        self._add(Attachment, self._attachment, ("submission_id", Submission))
+        self._add(LogEntry, None, challenges, people)
+        for row in self.found[Team]:
+            if row["merged_into_id"] is not None:
+                team = self.session.get_one(Team, self._here(Team, row["id"]))
+                team.merged_into_id = self._here(Team, row["merged_into_id"])
+        return self.restored
+
+    def _add(
+        self,
+        model: type[Row],
+        changes: Callable[[dict[str, Any]], dict[str, Any]] | None,
+        *references: tuple[str, type[Row]],
+    ) -> None:
+        """Adds the rows of a table, with its references as they are here."""
+        numbers = self.numbers[model] = {}
+        for row in self.found[model]:
+            values = {**row, **(changes(row) if changes else {})}
+            for column, to in references:
+                values[column] = self._here(to, row[column])
+            old = row.get("id")
+            if isinstance(old, int):
+                del values["id"]
+            made = model(**values)
+            self.session.add(made)
+            if isinstance(made, Challenge | Phase | Team):
+                self.session.flush()
+                numbers[old] = made.id
+            elif isinstance(made, Submission):
+                numbers[old] = made.id
+        self.session.flush()
+        self.restored.rows[model.__tablename__] = len(self.found[model])
+
+    def _here(self, model: type[Row], old: Any) -> Any:
+        if old is None:
+            return None
+        if old not in self.numbers[model]:
+            raise BadInput.single("archive", f"refers to {model.__tablename__} {old!r}, which is not in it")
+        return self.numbers[model][old]
+
+    def _people(self) -> None:
+        numbers = self.numbers[Person] = {}
+        names = set(self.session.scalars(select(Person.name)))
+        for row in self.found[Person]:
+            person = self.session.scalar(select(Person).where(Person.email == row["email"]))
+            if person is not None:
+                self.restored.known.append(row["name"])
+            else:
+                name = _free(row["name"], names)
+                if name != row["name"]:
+                    self.restored.renamed[row["name"]] = name
+                values = {**row, "name": name}
+                del values["id"]
+                if not self.accounts:
+                    values |= {"password_hash": NO_PASSWORD, "admin": False}
+                person = Person(**values)
+                self.session.add(person)
+                self.session.flush()
+                names.add(name)
+            numbers[row["id"]] = person.id
+        self.restored.rows["person"] = len(self.found[Person]) - len(self.restored.known)
+
+    def _challenge(self, row: dict[str, Any]) -> dict[str, Any]:
+        if row["name"] in self.secret:
+            return self.secret[row["name"]]
+        self.restored.without_labels.append(row["name"])
+        return {"labels_key": "", "split_seed": secrets.token_hex(16)}
+
+    def _submission(self, row: dict[str, Any]) -> dict[str, Any]:
+        changes = {"file_key": self.keys[row["file_key"]], "job": None, "attempts": 0}
+        if self.restored.without_labels and row["state"] in PENDING:
+            changes |= {"state": ERROR, "message": SYSTEM_ERROR, "due": None}
+        elif self.restored.without_labels:
+            changes |= {"due": None}
+        return changes
+
+    def _attachment(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {"file_key": self.keys[row["file_key"]]}
+
+
+class _opened:
+    """An archive that says it is of the kind that is wanted, and what it says of itself."""
+
+    def __init__(self, file: Path, about: str, kind: str):
+        self._file, self._about, self._kind = file, about, kind
+
+    def __enter__(self) -> tuple[zipfile.ZipFile, dict[str, Any]]:
+        with os_errors(self._file):
+            try:
+                self._archive = zipfile.ZipFile(self._file)
+                info = self._archive.getinfo(self._about)
+                if info.file_size > MOST_ABOUT:
+                    raise BadInput.single(self._file, f"{self._about} is larger than {MOST_ABOUT:,} bytes")
+                about = json.loads(self._archive.read(info))
+            except (*_ERRORS, KeyError, ValueError, RecursionError):
+                expected = f"expected one that `vipriors board export` wrote, with {self._about}"
+                raise BadInput.single(self._file, f"is no such archive; {expected}") from None
+        if not isinstance(about, dict) or about.get("kind") != self._kind or about.get("version") != VERSION:
+            expected = f"expected {self._kind!r}, version {VERSION}"
+            found = about if not isinstance(about, dict) else (about.get("kind"), about.get("version"))
+            raise BadInput.single(f"{self._file}, {self._about}", f"is of {found!r}; {expected}")
+        return self._archive, about
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()
+
+
+def _table(archive: zipfile.ZipFile, model: type[Row], file: Path) -> Iterator[dict[str, Any]]:
+    name = f"tables/{model.__tablename__}.jsonl"
+    with _member(archive, name, file, MOST_FILE) as stream:
+        yield from read_rows(model, stream, f"{file}, {name}")
+
+
+class _member:
+    """A file of an archive; what is wrong with it while it is read is bad input."""
+
+    def __init__(self, archive: zipfile.ZipFile, name: str, file: Path, most: int):
+        self._archive, self._name, self._most, self._place = archive, name, most, f"{file}, {name}"
+
+    def __enter__(self) -> IO[bytes]:
+        try:
+            info = self._archive.getinfo(self._name)
+            if info.file_size > self._most:
+                found = f"has {info.file_size:,} bytes"
+                raise BadInput.single(self._place, f"{found}; expected at most {self._most:,}")
+            self._stream = self._archive.open(info)
+        except (*_ERRORS, KeyError):
+            raise BadInput.single(self._place, "is missing or cannot be read") from None
+        return self._stream
+
+    def __exit__(self, kind: object, error: object, _: object) -> None:
+        self._stream.close()
+        if isinstance(error, _ERRORS):
+            raise BadInput.single(self._place, f"is damaged: {error}") from None
+
+
+def _refuse_what_is_here(board: Board, found: dict[type[Row], list[dict[str, Any]]]) -> None:
+    names = {row["name"] for row in found[Challenge]}
+    ids = {row["id"] for row in found[Submission]}
+    with board.database.reading() as session:
+        here = names & set(session.scalars(select(Challenge.name)))
+        sent = ids & set(session.scalars(select(Submission.id)))
+    problems = [Problem(f"challenge {name}", "is on this board already") for name in sorted(here)]
+    if sent and not here:
+        problems.append(Problem("archive", f"{len(sent)} of its submissions are on this board already"))
+    if problems:
+        raise BadInput(problems)
+
+
+def _take_labels(
+    board: Board, archive: zipfile.ZipFile, about: dict[str, Any], file: Path
+) -> dict[str, dict[str, str]]:
+    taken = {}
+    for name, secret in cast(dict[str, dict[str, str]], about.get("challenges", {})).items():
+        fields = ("labels_key", "labels_sha256", "split_seed")
+        if not isinstance(secret, dict) or not all(isinstance(secret.get(field), str) for field in fields):
+            raise BadInput.single(f"{file}, labels.json, {name}", f"expected texts: {', '.join(fields)}")
+        key = _take_file(board, archive, secret["labels_key"], secret["labels_sha256"], MOST_FILE, file)
+        taken[name] = {"labels_key": key, "split_seed": secret["split_seed"]}
+    return taken
+
+
+def _take_files(
+    board: Board, archive: zipfile.ZipFile, found: dict[type[Row], list[dict[str, Any]]], file: Path
+) -> dict[str, str]:
+    """Keeps the files that rows refer to: the key that each had, and the one it has here."""
+    keys: dict[str, str] = {}
+    problems: list[Problem] = []
+    for row in (*found[Submission], *found[Attachment]):
+        if row["file_key"] in keys:
+            continue
+        try:
+            keys[row["file_key"]] = _take_file(
+                board, archive, row["file_key"], row["sha256"], row["size"], file
+            )
+        except BadInput as error:
+            problems += error.problems
+            if len(problems) >= MOST_PROBLEMS:
+                break
+    if problems:
+        raise BadInput(problems)
+    return keys
+
+
+def _take_file(board: Board, archive: zipfile.ZipFile, key: str, sha256: str, most: int, file: Path) -> str:
+    name = f"files/{key}"
+    with _member(archive, name, file, most) as stream:
+        stored = board.files.put(cast(Any, stream), most)
+    if stored.sha256 != sha256:
+        raise BadInput.single(f"{file}, {name}", f"has SHA-256 {stored.sha256}; expected {sha256}")
+    return stored.key
+
+
+def _free(name: str, names: set[str]) -> str:
+    free, number = name, 1
+    while free in names:
+        number += 1
+        free = f"{name[: LONGEST_NAME - 5]} {number}"
+    return free
