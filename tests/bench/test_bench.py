@@ -15,7 +15,6 @@ from vipriors.bench.contender import Contender, read_contender
 from vipriors.bench.grid import Grid, run_grid
 from vipriors.bench.processes import in_processes
 from vipriors.bench.records import Cell, read_records
-from vipriors.bench.statistics import paired_difference
 from vipriors.bench.table import difference_table, score_table
 from vipriors.bench.tune import Search, draw, tune
 from vipriors.challenges import find
@@ -170,31 +169,6 @@ def test_a_floor_declares_nothing_to_search(tmp_path: Path) -> None:
     floor = Search(DIGITS, read_contender("nearest-neighbour"), 1, 4, 1, tmp_path / "x", work=tmp_path)
     with pytest.raises(BadInput, match="declares nothing to search"):
         tune(floor)
-
-
-def test_a_paired_difference_is_scipy_s() -> None:
-    generator = np.random.default_rng(0)
-    first, second = generator.normal(0.9, 0.02, 5), generator.normal(0.88, 0.02, 5)
-    found = paired_difference(first.tolist(), second.tolist())
-    oracle = stats.ttest_rel(first, second).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high))
-    assert found.mean == pytest.approx(first.mean() - second.mean())
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(1)
-    samples = generator.normal(0.03, 0.02, (4000, 5))
-    covered = [
-        found.low <= 0.03 <= found.high
-        for found in (paired_difference(row.tolist(), [0.0] * 5) for row in samples)
-    ]
-    assert 0.93 < np.mean(covered) < 0.97
-
-
-@pytest.mark.parametrize(("first", "second"), [([0.1], [0.2]), ([0.1, 0.2], [0.1])])
-def test_too_few_or_unequal_scores_are_refused(first: list[float], second: list[float]) -> None:
-    with pytest.raises(ValueError, match="expected the same number, at least 2"):
-        paired_difference(first, second)
 
 
 def test_tables() -> None:

@@ -12,6 +12,8 @@ from vipriors.data.files import write_atomic
 from vipriors.problems import BadInput, Problem
 from vipriors.runs.records import RunRecipe, RunRecord, read_score
 
+FAILED = "failed"
+"""Folder in a store for what is known of cells that failed."""
 KEPT_FACTS = ("seconds", "steps", "parameters", "flops_per_image")
 
 

@@ -30,10 +30,13 @@ def add_commands(commands: Commands) -> None:
     run.add_argument("--overwrite", action="store_true", help="delete the run that is in --out")
     add_execution(run)
 
-    report = add_command(commands, "report", report_, "write a run's report, one HTML file")
-    report.add_argument("run", type=Path, help="a finished run folder")
-    report.add_argument("--data", type=Path, metavar="DIR", help="prepared folder, for the pictures")
-    report.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/report.html")
+    report = add_command(commands, "report", report_, "write the report of a run or of a grid, one HTML file")
+    report.add_argument("run", type=Path, help="a finished run folder, or a folder of records of `bench`")
+    report.add_argument("--data", type=Path, metavar="DIR", help="prepared folder, for the pictures of a run")
+    report.add_argument(
+        "--reference", metavar="CONTENDER", help="to compare a grid's methods with (default: the baseline)"
+    )
+    report.add_argument("--out", type=Path, metavar="FILE", help="default: report.html in the folder")
 
     audit = add_command(commands, "audit", audit_, "make a run again and say whether it is what it claims")
     audit.add_argument("run", type=Path, help="a finished run folder; it is only read")
@@ -103,9 +106,13 @@ def _line(method: str, score: object) -> str:
 
 def report_(arguments: argparse.Namespace) -> int:
     """`vipriors report`"""
-    from vipriors.report import write_report
+    from vipriors.report import write_grid_report, write_report
+    from vipriors.report.measured import holds_records
 
-    file = write_report(arguments.run, arguments.data, arguments.out)
+    if holds_records(arguments.run):
+        file = write_grid_report(arguments.run, arguments.reference, arguments.out)
+    else:
+        file = write_report(arguments.run, arguments.data, arguments.out)
     return answer(arguments, {"report": str(file)}, str(file))
 
 

@@ -14,10 +14,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from vipriors.drawing import Axis, nice_ticks, shorten, spread
-from vipriors.drawing import svg as _svg
-from vipriors.drawing import svg_line as _line
-from vipriors.drawing import svg_text as _text
+from vipriors.drawing import Axis, nice_ticks, shorten, spread, svg, svg_line, svg_text
 
 WIDTH, HEIGHT = 300, 200
 LEFT, RIGHT, TOP, BOTTOM = 38, 68, 26, 32
@@ -65,21 +62,21 @@ def line_chart(name: str, title: str, unit: str, series: Sequence[Series]) -> Ma
     ends = spread([up(line.points[-1][1]) for line in series], 14, TOP, HEIGHT - BOTTOM)
     parts = [Markup('<text class="unit" x="0" y="11">{}</text>').format(unit)]
     for y, label in up.labels:
-        parts.append(_line("grid", LEFT, y, WIDTH - RIGHT, y))
-        parts.append(_text(LEFT - 6, y + 4, label, "end"))
+        parts.append(svg_line("grid", LEFT, y, WIDTH - RIGHT, y))
+        parts.append(svg_text(LEFT - 6, y + 4, label, "end"))
     for x, label in across.labels:
-        parts.append(_line("tick", x, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 4))
-        parts.append(_text(x, HEIGHT - BOTTOM + 17, label, "middle"))
-    parts.append(_text(WIDTH, HEIGHT - BOTTOM + 17, "step", "end"))
+        parts.append(svg_line("tick", x, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 4))
+        parts.append(svg_text(x, HEIGHT - BOTTOM + 17, label, "middle"))
+    parts.append(svg_text(WIDTH, HEIGHT - BOTTOM + 17, "step", "end"))
     for line, end in zip(series, ends, strict=True):
         pixels = [(across(x), up(y)) for x, y in line.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
         x, y = pixels[-1]
         parts.append(Markup('<polyline class="line s{}" points="{}"/>').format(line.style, path))
         parts.append(Markup('<circle class="s{}" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(line.style, x, y))
-        parts.append(_text(x + 7, end + 4, line.name, extra=" name"))
+        parts.append(svg_text(x + 7, end + 4, line.name, extra=" name"))
     last = "; ".join(f"{line.name} ends at {line.points[-1][1]:.4g}" for line in series)
-    return _svg(name, title, f"{unit} against step: {last}.", WIDTH, HEIGHT, parts)
+    return svg(name, title, f"{unit} against step: {last}.", WIDTH, HEIGHT, parts)
 
 
 def interval_chart(name: str, title: str, unit: str, rows: Sequence[Interval]) -> Markup:
@@ -96,19 +93,19 @@ def interval_chart(name: str, title: str, unit: str, rows: Sequence[Interval]) -
     bottom = ROW * len(rows) + 8
     parts = []
     for x, label in across.labels:
-        parts.append(_line("grid", x, 4, x, bottom))
-        parts.append(_text(x, bottom + 16, f"{label}{unit}", "middle"))
+        parts.append(svg_line("grid", x, 4, x, bottom))
+        parts.append(svg_text(x, bottom + 16, f"{label}{unit}", "middle"))
     for number, row in enumerate(rows):
         text, y = ROW * number + 17, ROW * number + 33
         numbers = f"{row.value:.1f}{unit}  ({row.low:.1f} – {row.high:.1f})"
         kind = "main" if row.emphasis else "other"
-        parts.append(_text(0, text, shorten(row.name, 26), extra=f" name {kind}"))
-        parts.append(_text(INTERVAL_WIDTH, text, numbers, "end", f" name {kind}"))
-        parts.append(_line(f"interval {kind}", across(row.low), y, across(row.high), y))
+        parts.append(svg_text(0, text, shorten(row.name, 26), extra=f" name {kind}"))
+        parts.append(svg_text(INTERVAL_WIDTH, text, numbers, "end", f" name {kind}"))
+        parts.append(svg_line(f"interval {kind}", across(row.low), y, across(row.high), y))
         circle = Markup('<circle class="dot {}" cx="{:.1f}" cy="{}" r="5.5"/>')
         parts.append(circle.format(kind, across(row.value), y))
     said = "; ".join(f"{row.name} {row.value:.1f}{unit} ({row.low:.1f} to {row.high:.1f})" for row in rows)
-    return _svg(name, title, f"{said}.", INTERVAL_WIDTH, bottom + 22, parts)
+    return svg(name, title, f"{said}.", INTERVAL_WIDTH, bottom + 22, parts)
 
 
 def heat_map(name: str, title: str, counts: NDArray[np.int64]) -> Markup:
@@ -124,11 +121,11 @@ def heat_map(name: str, title: str, counts: NDArray[np.int64]) -> Markup:
     margin, extent = 34, side * classes
     levels = shade_levels(counts)
     frame = Markup('<rect class="frame" x="{0}" y="{0}" width="{1}" height="{1}"/>').format(margin, extent)
-    parts = [frame, _text(margin, 11, "predicted class →"), _text(0, margin + extent + 14, "↑ label")]
+    parts = [frame, svg_text(margin, 11, "predicted class →"), svg_text(0, margin + extent + 14, "↑ label")]
     for tick in range(0, classes, 10 if classes <= 120 else 50):
         middle = margin + side * (tick + 0.5)
-        parts.append(_text(middle, margin - 5, str(tick), "middle"))
-        parts.append(_text(margin - 5, middle + 4, str(tick), "end"))
+        parts.append(svg_text(middle, margin - 5, str(tick), "middle"))
+        parts.append(svg_text(margin - 5, middle + 4, str(tick), "end"))
     right = np.eye(classes, dtype=bool)
     for kind, cells in (("right", right), ("wrong", ~right)):
         for level in range(1, LEVELS + 1):
@@ -138,7 +135,7 @@ def heat_map(name: str, title: str, counts: NDArray[np.int64]) -> Markup:
                 form = '<path class="{}" fill-opacity="{:.2f}" d="{}"/>'
                 parts.append(Markup(form).format(kind, level / LEVELS, squares))
     said = f"{classes} labels by {classes} predicted classes; the pairs confused most are listed beside it."
-    return _svg(name, title, said, margin + extent + 2, margin + extent + 20, parts)
+    return svg(name, title, said, margin + extent + 2, margin + extent + 20, parts)
 
 
 def shade_levels(counts: NDArray[np.int64]) -> NDArray[np.int64]:
