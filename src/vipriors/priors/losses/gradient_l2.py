@@ -21,4 +21,4 @@ def squared_gradient(losses: Tensor, images: Tensor) -> Tensor:
         images: `(B, C, H, W)`, requiring a gradient since before the losses were computed.
     """
     (gradients,) = torch.autograd.grad(losses.sum(), images, create_graph=True)
-    return gradients.float().flatten(1).square().sum(1).mean()
+    return gradients.flatten(1).square().sum(1).mean()
