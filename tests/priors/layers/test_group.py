@@ -11,7 +11,7 @@ from vipriors.priors.layers.group import (
     GroupBatchNorm2d,
     GroupConv2d,
     GroupPool,
-    halved,
+    Halve,
 )
 
 GROUPS = {"p4": P4, "p4m": P4M}
@@ -73,18 +73,13 @@ def test_values_and_gradients_against_loops(group, lifts, size, stride):
         torch.testing.assert_close(one, two)
 
 
-class Halved(nn.Module):
-    def forward(self, x):
-        return halved(x)
-
-
 def small_network(group, strided: bool) -> nn.Sequential:
     torch.manual_seed(0)
     layers = [GroupConv2d(group, 3, 4, lifts=True), GroupBatchNorm2d(group, 4), nn.ReLU()]
     if strided:
         layers += [GroupConv2d(group, 4, 6, stride=2), GroupBatchNorm2d(group, 6), nn.ReLU()]
     else:
-        layers += [Halved(), GroupConv2d(group, 4, 6), GroupBatchNorm2d(group, 6), nn.ReLU()]
+        layers += [Halve(), GroupConv2d(group, 4, 6), GroupBatchNorm2d(group, 6), nn.ReLU()]
     network = nn.Sequential(*layers, GroupConv2d(group, 6, 5))
     for module in network.modules():
         if isinstance(module, GroupBatchNorm2d):
@@ -131,9 +126,9 @@ def test_quarter_turns_alone_are_not_equivariant_to_mirroring():
 @pytest.mark.parametrize("sides", [(4, 6), (5, 7), (1, 2)])
 def test_halving(sides):
     x = torch.randn(1, 2, *sides)
-    found = halved(x)
+    found = Halve()(x)
     assert found.shape[2:] == tuple((side + 1) // 2 for side in sides)
-    torch.testing.assert_close(halved(x.flip(-1).flip(-2)), found.flip(-1).flip(-2))
+    torch.testing.assert_close(Halve()(x.flip(-1).flip(-2)), found.flip(-1).flip(-2))
     if sides == (4, 6):
         torch.testing.assert_close(found, functional.avg_pool2d(x, 2))
 

@@ -69,7 +69,7 @@ class GroupConv2d(nn.Module):
         outputs: Features out, each with a response for every element.
         size: Side of the filters, odd.
         stride: Exactly equivariant where it divides the side less one; otherwise the kept pixels are not
-            symmetric, and `halved` is the way to skip pixels.
+            symmetric, and `Halve` is the way to skip pixels.
         lifts: Whether the input are images without responses for the elements: the first layer.
     """
 
@@ -145,10 +145,13 @@ class GroupPool(nn.Module):
         return x.amax(2) if self.reduction == "max" else x.mean(2)
 
 
-def halved(x: Tensor) -> Tensor:
+class Halve(nn.Module):
     """Half the resolution, rounded up, by means over windows that lie symmetrically at any size.
 
     A stride keeps pixels that lie symmetrically at odd sizes only, and a turned image then gives others.
     """
-    height, width = x.shape[-2:]
-    return functional.adaptive_avg_pool2d(x, (-(-height // 2), -(-width // 2)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(..., H, W)` to `(..., H / 2, W / 2)`, rounded up."""
+        height, width = x.shape[-2:]
+        return functional.adaptive_avg_pool2d(x, (-(-height // 2), -(-width // 2)))

@@ -87,8 +87,7 @@ class Dual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """What the branches make of `x`."""
-        if self.training:
-            # Drawn on the CPU, so that no device waits for it; the other branch costs nothing.
-            drawn = self.first if torch.rand((), device="cpu") < 0.5 else self.second
-            return drawn(x)  # type: ignore[no-any-return]
-        return (self.first(x) + self.second(x)) / 2  # type: ignore[no-any-return]
+        first, second = self.first(x), self.second(x)
+        # Drawn on the CPU, so that no device waits for it.
+        share = torch.randint(2, (), device="cpu").item() if self.training else 0.5
+        return torch.lerp(second, first, share)
