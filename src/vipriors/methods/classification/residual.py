@@ -17,7 +17,7 @@ Deviations from the papers:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -40,9 +40,9 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.conv1: nn.Module = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.conv2: nn.Module = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.stride, self.dropout = stride, dropout
         same = inputs == outputs and stride == 1
         self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, bias=False)
@@ -60,6 +60,39 @@ class Block(nn.Module):
         return skip + residual
 
 
+def stem(channels: int, outputs: int, reduces: bool) -> list[nn.Module]:
+    """The first convolution; with a stride and max pooling where large images are reduced by four."""
+    if not reduces:
+        return [nn.Conv2d(channels, outputs, 3, padding=1, bias=False)]
+    return [nn.Conv2d(channels, outputs, 7, 2, padding=3, bias=False), nn.MaxPool2d(3, 2, padding=1)]
+
+
+def neck(inputs: int) -> list[nn.Module]:
+    """From the last block's maps `(B, inputs, H, W)` to features `(B, inputs)`."""
+    return [nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+
+
+def head(inputs: int, classes: int) -> nn.Module:
+    """From features to logits."""
+    linear = nn.Linear(inputs, classes)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a residual network is built of; a method that builds one part in its own way replaces that one."""
+
+    stem: Callable[[int, int, bool], list[nn.Module]] = stem
+    """Of the images' channels, the channels out, and whether large images are to be reduced by four."""
+    block: Callable[[int, int, int], nn.Module] = Block
+    """Of channels in, channels out and stride."""
+    neck: Callable[[int], list[nn.Module]] = neck
+    """Of the channels of the last block."""
+    head: Callable[[int, int], nn.Module] = head
+    """Of the number of features and of classes."""
+
+
 def residual_network(
     channels: int,
     classes: int,
@@ -68,7 +101,8 @@ def residual_network(
     widths: tuple[int, ...],
     blocks: int,
     image_size: int,
-    dropout: float = 0.0,
+    strides: tuple[int, ...] | None = None,
+    parts: Parts | None = None,
 ) -> nn.Sequential:
     """A pre-activation residual network with global average pooling.
 
@@ -76,28 +110,24 @@ def residual_network(
         channels: Of the images.
         classes: Number of logits.
         stem: Channels after the first convolution.
-        widths: Channels of each stage; every stage but the first halves the resolution.
+        widths: Channels of each stage.
         blocks: Blocks a stage.
         image_size: Shorter side in pixels; over 64 the stem reduces by four.
-        dropout: Inside the blocks.
+        strides: Of each stage's first block; by default every stage but the first halves the resolution.
+        parts: What it is built of.
     """
-    layers: list[nn.Module]
-    if image_size > 64:
-        layers = [nn.Conv2d(channels, stem, 7, 2, padding=3, bias=False), nn.MaxPool2d(3, 2, padding=1)]
-    else:
-        layers = [nn.Conv2d(channels, stem, 3, padding=1, bias=False)]
+    parts = parts or Parts()
+    strides = strides or (1,) + (2,) * (len(widths) - 1)
+    layers = parts.stem(channels, stem, image_size > 64)
     inputs = stem
-    for stage, width in enumerate(widths):
+    for width, stride in zip(widths, strides, strict=True):
         for block in range(blocks):
-            layers.append(Block(inputs, width, 2 if stage > 0 and block == 0 else 1, dropout))
+            layers.append(parts.block(inputs, width, stride if block == 0 else 1))
             inputs = width
-    head = nn.Linear(inputs, classes)
-    layers += [nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head]
-    network = nn.Sequential(*layers)
+    network = nn.Sequential(*layers, *parts.neck(inputs), parts.head(inputs, classes))
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    nn.init.zeros_(head.bias)
     return network
 
 
@@ -130,6 +160,10 @@ class Residual(NetworkMethod):
     tuning: ClassVar[Mapping[str, tuple[float, float]]] = {"lr": (3e-3, 0.3), "weight_decay": (1e-4, 0.1)}
     """Ranges that are searched, both on a logarithmic scale."""
 
+    def parts(self) -> Parts:
+        """What the network is built of: a method that swaps one thing says so here."""
+        return Parts()
+
     def network(self, image_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network with fresh weights, `(B, C, H, W)` to `(B, classes)`."""
         channels, height, width = image_shape
@@ -140,4 +174,5 @@ class Residual(NetworkMethod):
             widths=tuple(self.width * 2**stage for stage in range(self.stages)),
             blocks=self.blocks,
             image_size=min(height, width),
+            parts=self.parts(),
         )

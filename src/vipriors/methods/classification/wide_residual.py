@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import nn
 
 from vipriors.methods.classification._network import NetworkMethod
-from vipriors.methods.classification.residual import residual_network
+from vipriors.methods.classification.residual import Block, Parts, residual_network
 from vipriors.problems import BadInput
 
 
@@ -48,7 +49,7 @@ def wide_residual_network(
         widths=(16 * factor, 32 * factor, 64 * factor),
         blocks=blocks_a_stage(depth),
         image_size=image_size,
-        dropout=dropout,
+        parts=Parts(block=partial(Block, dropout=dropout)),
     )
 
 

@@ -1,0 +1,24 @@
+"""Losses that say more about the few images than cross-entropy does.
+
+Each is a plain function of tensors, for anybody's loop. Targets are labels `(B,)`, or soft targets `(B, K)`
+where images are mixed; the outcome is the mean over the batch.
+
+>>> import torch
+>>> float(cosine_loss(torch.tensor([[0.0, 3.0]]), torch.tensor([1])))
+0.0
+"""
+
+from vipriors.priors.losses.cosine import cosine_loss
+from vipriors.priors.losses.gradient_l2 import squared_gradient
+from vipriors.priors.losses.ole import orthogonal_low_rank
+from vipriors.priors.losses.positive_class import positive_class_loss
+from vipriors.priors.losses.t_vmf import TVmfHead, t_vmf_similarity
+
+__all__ = [
+    "TVmfHead",
+    "cosine_loss",
+    "orthogonal_low_rank",
+    "positive_class_loss",
+    "squared_gradient",
+    "t_vmf_similarity",
+]
