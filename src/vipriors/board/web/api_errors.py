@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.types import Scope
 
 from vipriors.board.core import Forbidden, NotFound, TooMany
 from vipriors.board.scoring import ScorerFault
@@ -61,6 +62,11 @@ def problems_response(
     found = Problems(problems=[OneProblem(place=each.place, message=each.message) for each in problems])
     headers = {"Cache-Control": "no-store", **(headers or {})}
     return Response(found.model_dump_json(), status, headers, "application/json")
+
+
+def is_of_program(scope: Scope) -> bool:
+    """Whether a request is one to the HTTP interface, and none for a page."""
+    return str(scope["path"]).startswith("/api/")
 
 
 class Route(APIRoute):
