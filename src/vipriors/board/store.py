@@ -19,9 +19,13 @@ from typing import Any, BinaryIO, cast
 import fsspec  # type: ignore[import-untyped]
 
 from vipriors.data.files import os_errors
-from vipriors.problems import BadInput
+from vipriors.problems import BadInput, Problem
 
 CHUNK = 2**20
+
+
+class TooLarge(BadInput):
+    """More bytes than are taken."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ class Received:
     size: int
 
 
+def too_large(limit: int) -> TooLarge:
+    """What to raise when an upload has, or will have, more bytes."""
+    return TooLarge([Problem("upload", f"is larger than {limit:,} bytes, the most that is taken")])
+
+
 @contextmanager
 def receive(stream: BinaryIO, limit: int, declared: int | None = None) -> Iterator[Received]:
     """Reads a stream to its end, piece by piece, into a temporary file.
@@ -52,7 +61,8 @@ def receive(stream: BinaryIO, limit: int, declared: int | None = None) -> Iterat
         declared: bytes that the sender said there would be.
 
     Raises:
-        BadInput: it is empty, too large, or not as long as was said.
+        TooLarge: it has more bytes than the limit.
+        BadInput: it is empty, or not as long as was said.
     """
     digest, size = hashlib.sha256(), 0
     with tempfile.TemporaryDirectory(prefix="vipriors-upload-") as folder:
@@ -61,7 +71,7 @@ def receive(stream: BinaryIO, limit: int, declared: int | None = None) -> Iterat
             while piece := stream.read(CHUNK):
                 size += len(piece)
                 if size > limit:
-                    raise BadInput.single("upload", f"is larger than {limit:,} bytes, the most that is taken")
+                    raise too_large(limit)
                 digest.update(piece)
                 file.write(piece)
         if declared is not None and size != declared:

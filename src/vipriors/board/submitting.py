@@ -22,6 +22,10 @@ from vipriors.problems import BadInput, Problem
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
+class NotNow(BadInput):
+    """It is right, but not at this moment: no phase is open, the quota is used, or it is too late."""
+
+
 class Declaration(BaseModel):
     """What a team says of an entry."""
 
@@ -89,7 +93,9 @@ def submit(
         declaration: what `Declaration` says.
 
     Raises:
-        BadInput: the file, the declaration or the moment is wrong; lists everything. No quota is used.
+        BadInput: the file or the declaration is wrong; lists everything. No quota is used.
+        TooLarge: the file is too large.
+        NotNow: no phase is open, or the team has used its quota.
         TooMany: too many uploads, good or bad, in the last minute.
         NotFound: no such challenge or phase, as far as this person may know.
         Forbidden: the person may not submit.
@@ -149,7 +155,7 @@ def cancel(board: Board, person_id: int, submission_id: str) -> None:
 
     Raises:
         NotFound: there is none, or it is another team's.
-        BadInput: it is too late.
+        NotNow: it is too late.
     """
     with board.database.writing() as session, session.begin():
         submission, person = session.get(Submission, submission_id), session.get(Person, person_id)
@@ -160,7 +166,7 @@ def cancel(board: Board, person_id: int, submission_id: str) -> None:
         if not (team and team.id == submission.team_id) and not is_organizer(session, person, challenge):
             raise NotFound(f"submission {submission_id}")
         if not jobs.cancel(session, submission_id):
-            raise BadInput.single(f"submission {submission_id}", f"is {submission.state} already")
+            raise NotNow([Problem(f"submission {submission_id}", f"is {submission.state} already")])
 
 
 def open_phase(challenge: Challenge, at: datetime, name: str | None = None) -> Phase:
@@ -168,7 +174,7 @@ def open_phase(challenge: Challenge, at: datetime, name: str | None = None) -> P
 
     Raises:
         NotFound: there is no phase of this name.
-        BadInput: none is open; says when it was or will be.
+        NotNow: none is open; says when it was or will be.
     """
     phases = [phase for phase in challenge.phases if name in (None, phase.name)]
     if not phases and name is not None:
@@ -181,11 +187,11 @@ def open_phase(challenge: Challenge, at: datetime, name: str | None = None) -> P
     future = [phase for phase in phases if phase.start > at]
     if future:
         first = min(future, key=lambda phase: phase.start)
-        raise BadInput.single(f"phase {first.name}", f"takes submissions from {_said(first.start)} on")
+        raise NotNow([Problem(f"phase {first.name}", f"takes submissions from {_said(first.start)} on")])
     if not phases:
-        raise BadInput.single(f"challenge {challenge.name}", "has no phases yet")
+        raise NotNow([Problem(f"challenge {challenge.name}", "has no phases yet")])
     last = max(phases, key=lambda phase: phase.end or phase.start)
-    raise BadInput.single(f"phase {last.name}", f"ended at {_said(last.end or last.start)}")
+    raise NotNow([Problem(f"phase {last.name}", f"ended at {_said(last.end or last.start)}")])
 
 
 def quota_left(session: Session, phase: Phase, team: Team | None, at: datetime) -> Quota:
@@ -233,7 +239,7 @@ def _refuse_beyond_quota(session: Session, phase: Phase, team: Team, at: datetim
         message = f"the team has used all {phase.per_day} submissions of the day"
         problems.append(Problem(f"phase {phase.name}", f"{message}; more from {_said(quota.next_day)} on"))
     if problems:
-        raise BadInput(problems)
+        raise NotNow(problems)
 
 
 def _check(board: Board, challenge: Challenge, received: Received, name: str) -> list[Problem]:

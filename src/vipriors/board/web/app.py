@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI, Response
 
 from vipriors.board.core import Board, NotFound
-from vipriors.board.web import errors
+from vipriors.board.web import api, errors
 from vipriors.board.web.pages import account, challenge, home, leaderboard, submissions, submitting, teams
 from vipriors.board.web.rendering import static_files
 from vipriors.board.web.security import YEAR, Cookies, RateLimits, SecurityHeaders
 
 PAGES = (home, account, challenge, leaderboard, submitting, submissions, teams)
+API = "/api/v1"
 
 static = APIRouter(include_in_schema=False)
 
@@ -54,7 +55,7 @@ def make_app(board: Board, *, worker: bool = False) -> FastAPI:
 
     app = FastAPI(
         title="vipriors board",
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=f"{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -65,6 +66,7 @@ def make_app(board: Board, *, worker: bool = False) -> FastAPI:
     for module in PAGES:
         app.include_router(module.router)
     app.include_router(static)
+    app.include_router(api.router(board), prefix=API)
     errors.add_handlers(app)
     app.add_middleware(errors.Guard)
     app.add_middleware(SecurityHeaders, secure=board.settings.secure)

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vipriors.board.core import Forbidden, NotFound, TooMany
+from vipriors.board.web.api_errors import is_of_program, problems_response
 from vipriors.board.web.rendering import render
 from vipriors.board.web.uploads import TooSlow
 from vipriors.board.web.visiting import SignInFirst, sign_in_path, visitor_of
@@ -64,8 +65,14 @@ class Guard:
             log.exception("fault %s: %s %s", name, scope["method"], route)
             if begun:
                 raise
-            text = render("fault.html.jinja", name=name, person=None, visitor=None)
-            await HTMLResponse(text, 500, {"Cache-Control": "no-store"})(scope, receive, send)
+            await _fault(scope, name)(scope, receive, send)
+
+
+def _fault(scope: Scope, name: str) -> Response:
+    if is_of_program(scope):
+        return problems_response(500, [Problem("board", f"fault {name}, which is not yours")])
+    text = render("fault.html.jinja", name=name, person=None, visitor=None)
+    return HTMLResponse(text, 500, {"Cache-Control": "no-store"})
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -108,7 +115,11 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        response = error_page(request, error.status_code)
+        if is_of_program(request.scope):
+            problem = Problem("request", TITLES.get(error.status_code, str(error.detail)))
+            response = problems_response(error.status_code, [problem])
+        else:
+            response = error_page(request, error.status_code)
         response.headers.update(error.headers or {})
         return response
 
