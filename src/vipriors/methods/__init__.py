@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vipriors.methods.card import Card, read_card
 from vipriors.problems import BadInput, Problem
 
 ROOT = Path(__file__).parent
@@ -57,6 +58,11 @@ def listing(name: str) -> Listing:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise BadInput.single(f"method {name!r}", f"unknown; expected one of {', '.join(found)}{hint}")
     return found[name]
+
+
+def card_of(listing: Listing) -> Card | None:
+    """The card of a method, read from its file; None if it is no system of the source documents."""
+    return read_card(Path(ROOT, *listing.module.split(".")[-2:]).with_suffix(".py"))
 
 
 def load(name: str) -> type[Any]:

@@ -98,8 +98,8 @@ class UNet(SegmentationNetwork):
     """2 starts at half the resolution of the images."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        # By hand on validation of digits-segmentation, one seed: SGD well above AdamW for the same steps. With
-        # this rate and so few images a batch, rounding alone moves the outcome; short gradients steady it a
+        # By hand on validation of digits-segmentation, one seed: SGD well above AdamW for the same steps. At
+        # this rate and so few images a batch rounding alone moves the outcome; short gradients steady it a
         # little (two other seeds: mean validation loss 0.311 in place of 0.320).
         "tiny": {
             "steps": 2000,

@@ -1,0 +1,176 @@
+"""`vipriors claim`: a system's claim, measured against its baseline over seeds, stored and judged.
+
+A claim is a small grid of two contenders on one challenge, so it is run, resumed and recorded as any grid.
+Its verdict is computed from the records each time it is asked for.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vipriors import methods
+from vipriors.bench.contender import Contender
+from vipriors.bench.grid import Grid
+from vipriors.bench.records import read_records
+from vipriors.bench.statistics import Difference, paired_difference
+from vipriors.challenges import find
+from vipriors.challenges.schema import read_challenge
+from vipriors.methods.card import Card, Claim
+from vipriors.problems import BadInput
+
+STORE = Path("results", "claims")
+"""Where the records of claims are, from the root of a checkout."""
+
+FEWEST_SEEDS = 5
+
+Verdict = Literal["holds", "does not hold", "not clear", "not measured"]
+
+
+@dataclass(frozen=True)
+class System:
+    """A system that has a card."""
+
+    card: Card
+    method: methods.Listing
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was measured of a claim.
+
+    Attributes:
+        claim: The claim.
+        verdict: It holds if the 95 % interval of the difference is clear of zero on the claimed side, and
+            all is equal that has to be; it does not hold if the interval is clear on the other side.
+        seeds: How many were measured of both.
+        scores: Means of the method and of the baseline.
+        difference: Method less baseline, over the seeds.
+        unequal: Costs that are further apart than the claim allows, in words.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    seeds: int
+    scores: tuple[float, float] | None = None
+    difference: Difference | None = None
+    unequal: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        found: dict[str, Any] = {
+            "claim": self.claim.text,
+            "challenge": self.claim.challenge,
+            "metric": self.claim.metric,
+            "baseline": self.claim.baseline,
+            "verdict": self.verdict,
+            "seeds": self.seeds,
+        }
+        if self.scores and self.difference:
+            found |= {"method_score": self.scores[0], "baseline_score": self.scores[1]}
+            found |= {"difference": self.difference.mean, "p": self.difference.p}
+            found |= {"interval": [self.difference.low, self.difference.high]}
+        return found | {"unequal": list(self.unequal)}
+
+    def said(self) -> str:
+        """For people, in a line."""
+        if self.difference is None:
+            return f"{self.verdict} ({self.seeds} of at least {FEWEST_SEEDS} seeds)"
+        d = self.difference
+        words = f"{self.verdict}: {d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}] over {self.seeds} seeds"
+        return "; ".join([words, *self.unequal])
+
+
+def systems() -> list[System]:
+    """Every system that has a card, in the order of their numbers."""
+    found = [System(card, one) for one in methods.listings() if (card := methods.card_of(one)) is not None]
+    return sorted(found, key=lambda system: (system.card.system[:1], int(system.card.system[1:])))
+
+
+def find_system(number: str) -> System:
+    """A system by its number.
+
+    Raises:
+        BadInput: No method here has a card with that number.
+    """
+    known = {system.card.system: system for system in systems()}
+    if number not in known:
+        expected = ", ".join(known) or "none has a card yet"
+        raise BadInput.single(f"system {number!r}", f"unknown; expected one of {expected}")
+    return known[number]
+
+
+def contenders(system: System, claim: Claim) -> tuple[Contender, Contender]:
+    """The method and its baseline, as the claim names them."""
+    return _contender(claim.method or system.method.name), _contender(claim.baseline)
+
+
+def grid_of(system: System, claim: Claim, seeds: int, store: Path, work: Path) -> Grid:
+    """What is to be run for a claim.
+
+    Raises:
+        BadInput: The claim names a method, preset or hyper-parameter that is not there.
+    """
+    both = contenders(system, claim)
+    for one in both:
+        methods.configure(one.method, one.preset, one.settings)
+    return Grid(
+        challenge=read_challenge(find(claim.challenge)),
+        contenders=both,
+        sizes=(claim.images_per_class,),
+        seeds=tuple(range(seeds)),
+        out=store / system.card.system / claim.challenge,
+        work=work,
+    )
+
+
+def outcome(system: System, claim: Claim, store: Path) -> Outcome:
+    """What the stored records say of a claim."""
+    own, other = contenders(system, claim)
+    folder = store / system.card.system / claim.challenge
+    records = [
+        record for record in read_records(folder) if record["images_per_class"] == claim.images_per_class
+    ]
+    pairs = _paired(records, own.name, other.name)
+    if len(pairs) < FEWEST_SEEDS:
+        return Outcome(claim, "not measured", len(pairs))
+    first, second = ([record["scores"][claim.metric] for record in side] for side in zip(*pairs, strict=True))
+    difference = paired_difference(first, second)
+    unequal = tuple(_unequal(claim, pairs))
+    sign = 1 if claim.higher else -1
+    verdict: Verdict = "not clear"
+    if difference.clear:
+        verdict = "holds" if sign * difference.mean > 0 and not unequal else "does not hold"
+    scores = statistics.fmean(first), statistics.fmean(second)
+    return Outcome(claim, verdict, len(pairs), scores, difference, unequal)
+
+
+def _contender(text: str) -> Contender:
+    named, *values = text.split(",")
+    method, _, preset = named.partition(":")
+    settings = dict(value.split("=", 1) for value in values)
+    name = "-".join([named.replace(":", "-"), *(f"{key}-{value}" for key, value in settings.items())])
+    return Contender(name, method, preset or "tiny", settings)
+
+
+def _paired(
+    records: Sequence[dict[str, Any]], first: str, second: str
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The records of two contenders, those of the same seed together."""
+    own, other = (
+        {record["seed"]: record for record in records if record["contender"] == name}
+        for name in (first, second)
+    )
+    return [(own[seed], other[seed]) for seed in sorted(own.keys() & other.keys())]
+
+
+def _unequal(claim: Claim, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
+    found = []
+    for cost, most in claim.equal.items():
+        ratios = [own["cost"][cost] / other["cost"][cost] for own, other in pairs]
+        if max(ratios) > most * (1 + 1e-9):
+            found.append(f"{cost} are {max(ratios):.2f} times the baseline's; expected at most {most:.2f}")
+    return found

@@ -1,0 +1,106 @@
+"""Claims: measured as a grid, judged from its records."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vipriors import methods
+from vipriors.bench import claims
+from vipriors.bench.claims import System, outcome
+from vipriors.bench.records import Cell, write_record
+from vipriors.bench.statistics import paired_difference
+from vipriors.cli import main
+from vipriors.methods.card import Card, Claim
+from vipriors.problems import BadInput
+
+
+def system(**changes) -> System:
+    fields = {"equal": {"steps": 1.0}} | changes
+    claim = Claim("finds more", "digits", "top1", baseline="nearest-neighbour", images_per_class=2, **fields)
+    return System(Card("X7", "A toy", (claim,)), methods.listing("support-vector-machine"))
+
+
+def store(folder: Path, own, other, steps=(100, 100), name="support-vector-machine") -> None:
+    for contender, scores, cost in ((name, own, steps[0]), ("nearest-neighbour", other, steps[1])):
+        for seed, score in enumerate(scores):
+            record = {"contender": contender, "seed": seed, "images_per_class": 2}
+            record |= {"scores": {"top1": score}, "cost": {"steps": cost}}
+            write_record(folder / "X7" / "digits", Cell(contender, 2, seed), record)
+
+
+LOW, HIGH = [0.50, 0.52, 0.49, 0.51, 0.50], [0.60, 0.63, 0.58, 0.61, 0.59]
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "higher", "verdict"),
+    [
+        (HIGH, LOW, True, "holds"),
+        (LOW, HIGH, True, "does not hold"),
+        (LOW, HIGH, False, "holds"),
+        ([0.6, 0.4, 0.6, 0.4, 0.5], LOW, True, "not clear"),
+        (HIGH[:4], LOW, True, "not measured"),
+    ],
+)
+def test_verdicts(own, other, higher, verdict, tmp_path):
+    store(tmp_path, own, other)
+    one = system(higher=higher)
+    found = outcome(one, one.card.claims[0], tmp_path)
+    assert found.verdict == verdict
+    assert found.seeds == min(len(own), len(other))
+    if verdict != "not measured":
+        expected = paired_difference(own, other)
+        assert found.difference == expected
+        assert found.scores == pytest.approx((np.mean(own), np.mean(other)))
+        assert f"[{expected.low:+.4f}, {expected.high:+.4f}] over 5 seeds" in found.said()
+
+
+def test_more_cost_than_the_claim_allows_is_no_win(tmp_path):
+    store(tmp_path, HIGH, LOW, steps=(103, 100))
+    one = system(equal={"steps": 1.02})
+    found = outcome(one, one.card.claims[0], tmp_path)
+    assert found.verdict == "does not hold"
+    assert found.unequal == ("steps are 1.03 times the baseline's; expected at most 1.02",)
+    one = system(equal={"steps": 1.03})
+    assert outcome(one, one.card.claims[0], tmp_path).verdict == "holds"
+
+
+def test_seeds_are_paired(tmp_path):
+    store(tmp_path, HIGH, LOW)
+    (tmp_path / "X7" / "digits" / "nearest-neighbour-n2-s3.json").unlink()
+    one = system()
+    assert outcome(one, one.card.claims[0], tmp_path).seeds == 4
+
+
+def test_a_setting_makes_another_contender():
+    one = system(method="residual:small,width=8,steps=20")
+    own, other = claims.contenders(one, one.card.claims[0])
+    assert (own.method, own.preset, own.settings) == ("residual", "small", {"width": "8", "steps": "20"})
+    assert own.name == "residual-small-width-8-steps-20" and other.name == "nearest-neighbour"
+
+
+def test_unknown_systems_and_methods(tmp_path):
+    with pytest.raises(BadInput, match="system 'Q1': unknown; expected one of "):
+        claims.find_system("Q1")
+    one = system(method="residual,breadth=8")
+    with pytest.raises(BadInput, match="residual has no such hyper-parameter"):
+        claims.grid_of(one, one.card.claims[0], 5, tmp_path, tmp_path)
+
+
+def test_measured_by_the_command_then_listed(tmp_path, monkeypatch, capsys):
+    one = system(equal={})
+    monkeypatch.setattr(claims, "systems", lambda: [one])
+    given = ["--store", str(tmp_path / "store"), "--work", str(tmp_path / "work"), "--jobs", "1"]
+    assert main(["claim", "--json", *given[:2]]) == 0
+    listed = json.loads(capsys.readouterr().out)["systems"]
+    assert listed[0]["claims"][0]["verdict"] == "not measured"
+    assert main(["claim", "X7", "--json", *given]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    records = [json.loads(file.read_text()) for file in (tmp_path / "store/X7/digits").glob("*.json")]
+    assert len(records) == 10
+    of = {(r["contender"], r["seed"]): r["scores"]["top1"] for r in records}
+    expected = np.mean([of["support-vector-machine", s] - of["nearest-neighbour", s] for s in range(5)])
+    assert measured["claims"][0]["difference"] == pytest.approx(expected)
+    assert main(["claim", *given[:2]]) == 0
+    assert capsys.readouterr().out.startswith("X7   A toy: finds more: ")
