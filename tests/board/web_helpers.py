@@ -12,6 +12,15 @@ from vipriors.board.web.app import make_app
 PASSWORD = "correct horse battery"
 
 
+def routes_of(app: Any) -> list[Any]:
+    """All routes, those of included routers too."""
+    found = []
+    for route in app.routes:
+        inner = getattr(route, "original_router", None)
+        found += [route] if inner is None else routes_of(inner)
+    return found
+
+
 class Browser:
     """Somebody's browser: keeps cookies, follows redirects, fills in forms as a page gives them."""
 
