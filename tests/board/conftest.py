@@ -68,6 +68,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes hashing passwords as quick as it can be, where tests hash many."""
+    from functools import partial
+
+    from argon2 import PasswordHasher
+
+    from vipriors.board import people, signing
+
+    quick = partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(people, "PasswordHasher", quick)
+    monkeypatch.setattr(signing, "PasswordHasher", quick)
+
+
+@pytest.fixture
 def any_board(tmp_path: Path, database_url: str) -> Board:
     """A board on each kind of database."""
     return make_board(tmp_path, database=database_url)

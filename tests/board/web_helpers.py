@@ -4,12 +4,24 @@ import re
 from html import unescape
 from typing import Any
 
+from board_helpers import add_person, look, queue
 from fastapi.testclient import TestClient
 
+from vipriors.board import jobs, signing
 from vipriors.board.core import Board
+from vipriors.board.models import Person, Submission
 from vipriors.board.web.app import make_app
 
 PASSWORD = "correct horse battery"
+
+
+def routes_of(app: Any) -> list[Any]:
+    """All routes, those of included routers too."""
+    found = []
+    for route in app.routes:
+        inner = getattr(route, "original_router", None)
+        found += [route] if inner is None else routes_of(inner)
+    return found
 
 
 class Browser:
@@ -38,3 +50,62 @@ class Browser:
         answer = self.send("/sign-up", name=name, email=f"{name}@example.org", password=PASSWORD)
         assert answer.status_code == 303, answer.text
         return self
+
+
+KIND = "multipart/form-data; boundary=b"
+"""Of the bodies that `form` begins."""
+
+
+def enter(board: Board, name: str, admin: bool = False) -> Browser:
+    """A browser that is signed in as somebody new."""
+    person = add_person(board, name)
+    if admin:
+        with board.database.writing() as session, session.begin():
+            session.get_one(Person, person.id).admin = True
+    browser = Browser(board)
+    browser.person = person
+    browser.client.cookies.set("session", signing.start(board, person.id))
+    return browser
+
+
+def finish(board: Board, submission: str, value: float, half: float = 0.02) -> None:
+    """Scores a submission, as if a worker had."""
+    work = jobs.begin(board.database, submission, look(board, submission).due)
+    per_class = [{"class": name, "n": 10, "recall": value} for name in "abcd"]
+    record = {
+        "task": "classification",
+        "headline": "top1",
+        "scores": {"top1": value},
+        "intervals": {"top1": [value - half, value + half]},
+        "details": {"n_test": 20, "per_class": per_class, "confusion": [[17, 23, 0, 0, 0]]},
+    }
+    assert work and jobs.finish(board.database, work, {"public": record, "private": record, "all": record})
+
+
+def entry(board: Board, name: str, value: float, salt: int = 0, **changes: Any) -> Browser:
+    """Somebody whose submission is scored."""
+    browser = enter(board, name)
+    browser.submission = queue(board, browser.person, 40, salt)
+    finish(board, browser.submission, value)
+    with board.database.writing() as session, session.begin():
+        for column, given in changes.items():
+            setattr(session.get_one(Submission, browser.submission), column, given)
+    return browser
+
+
+def upload(browser: Browser, content: bytes, name: str = "predictions.csv", /, **fields: Any) -> Any:
+    fields = {"form_token": browser.form_token("/c/tiny/submit"), **fields}
+    files = {"file": (name, content, "text/csv")}
+    return browser.client.post("/c/tiny/submit", data=fields, files=files, follow_redirects=False)
+
+
+def words(answer: Any) -> str:
+    """What a reader sees of a page."""
+    text = re.sub(r"<(script|style|svg|title)\b.*?</\1>", " ", answer.text, flags=re.S)
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def form(token: str) -> bytes:
+    """A form up to where its file begins."""
+    part = "--b\r\nContent-Disposition: form-data; name="
+    return f'{part}"form_token"\r\n\r\n{token}\r\n{part}"file"; filename="p.csv"\r\n\r\n'.encode()

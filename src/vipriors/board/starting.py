@@ -21,7 +21,7 @@ EMBEDDED = (
 )
 """Challenges whose images and labels are made by the package; the last one is listed first."""
 
-BASELINES = {"digits": ("residual", 0.8869), "digits-reid": ("embedding", 0.5021)}
+BASELINES = {"digits": ("residual", 0.9617), "digits-reid": ("embedding", 0.4184)}
 """Their baselines, where `results/` has them: means over the seeds."""
 
 

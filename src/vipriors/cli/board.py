@@ -40,7 +40,7 @@ def add_place(command: argparse.ArgumentParser) -> None:
     """Arguments that say which board; each may be in the environment instead, as `VIPRIORS_BOARD_HOME`."""
     command.add_argument("--home", type=Path, metavar="DIR", help="the board's folder (default: board)")
     command.add_argument(
-        "--database", metavar="URL", help="sqlite:///FILE or postgresql://… (default: in DIR)"
+        "--database", metavar="URL", help="sqlite:///… or postgresql://… (default: in DIR)"
     )
     command.add_argument("--files", metavar="URL", help="file://… or s3://… (default: in DIR)")
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vipriors.board.core import Board, NotFound
 from vipriors.board.web import api, errors
@@ -27,6 +28,24 @@ def static_file(name: str, v: str = "") -> Response:
     content, kind, version = static_files()[name]
     keep = f"public, max-age={YEAR}, immutable" if v == version else "public, max-age=60"
     return Response(content, media_type=kind, headers={"Cache-Control": keep})
+
+
+class HeadAsGet:
+    """Answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message else message)
+
+        await self.app({**scope, "method": "GET"}, receive, send_without_body)
 
 
 def make_app(board: Board, *, worker: bool = False) -> FastAPI:
@@ -69,5 +88,6 @@ def make_app(board: Board, *, worker: bool = False) -> FastAPI:
     app.include_router(api.router(board), prefix=API)
     errors.add_handlers(app)
     app.add_middleware(errors.Guard)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(SecurityHeaders, secure=board.settings.secure)
     return app

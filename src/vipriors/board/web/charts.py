@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from markupsafe import Markup
 
 from vipriors.board.ranking import Entry
-from vipriors.drawing import Axis, nice_ticks, shorten, svg, svg_line, svg_text
+from vipriors.drawing import Axis, nice_ticks, shorten, spread, svg, svg_line, svg_text
 
 WIDTH, HEIGHT = 420, 230
-LEFT, RIGHT, TOP, BOTTOM = 40, 14, 28, 34
-BAR_WIDTH, BAR_HEIGHT = 110, 14
+LEFT, RIGHT, TOP, BOTTOM = 40, 20, 28, 34
+BAR_WIDTH, BAR_HEIGHT = 90, 14
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,12 @@ def scatter(name: str, title: str, unit: str, dots: Sequence[Dot]) -> Markup:
     for dot in dots:
         x, y = across(math.log10(dot.x)), up(100 * dot.value)
         parts.append(_circle("dot main" if dot.emphasis else "dot other", x, y, 4))
-        if dot.emphasis:
-            anchor, gap = ("end", -8) if x > WIDTH / 2 else ("start", 8)
-            parts.append(svg_text(x + gap, y + 4, shorten(dot.name, 22), anchor, " name"))
+    named = [dot for dot in dots if dot.emphasis]
+    heights = spread([up(100 * dot.value) + 4 for dot in named], 14, TOP, HEIGHT - BOTTOM)
+    for dot, y in zip(named, heights, strict=True):
+        x = across(math.log10(dot.x))
+        anchor, gap = ("end", -8) if x > WIDTH / 2 else ("start", 8)
+        parts.append(svg_text(x + gap, y, shorten(dot.name, 22), anchor, " name"))
     said = "; ".join(f"{dot.name} {dot.x:.3g} {unit}, {100 * dot.value:.2f} %" for dot in dots)
     return svg(name, title, f"{said}.", WIDTH, HEIGHT, parts)
 

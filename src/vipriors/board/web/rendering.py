@@ -35,6 +35,14 @@ METRICS = {
     "rank10": "rank 10",
 }
 
+TASKS = {
+    "segmentation": "Semantic segmentation",
+    "detection": "Object detection",
+    "instances": "Instance segmentation",
+    "actions": "Action recognition",
+    "reid": "Re-identification",
+}
+
 
 def render(template: str, **context: Any) -> str:
     """A page's text."""
@@ -58,6 +66,7 @@ def environment() -> Environment:
         "percent": percent,
         "points": points,
         "metric": metric,
+        "task": task,
         "amount": amount,
         "size": size,
         "path": path_part,
@@ -97,6 +106,11 @@ def points(value: float | None) -> str:
 def metric(name: str) -> str:
     """What people call a score."""
     return METRICS.get(name, name.replace("_", " "))
+
+
+def task(name: str) -> str:
+    """What people call a task, at the start of a line."""
+    return TASKS.get(name, name.capitalize())
 
 
 def amount(value: int | None) -> str:

@@ -30,9 +30,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         cause = getattr(error, "strerror", None) or error
-        raise BadInput.single(
-            place, f"cannot be listened at: {cause}; try another --port or --host"
-        ) from None
+        message = f"cannot be listened at: {cause}; try another port or host"
+        raise BadInput.single(place, message) from None
 
 
 def address_of(listening: socket.socket) -> str:
