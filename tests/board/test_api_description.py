@@ -81,6 +81,7 @@ def test_the_description_is_whole(made: Any) -> None:
                     assert problems.endswith("/Problems"), (where, status)
     members = [where for where in routes(found) if "security" in routes(found)[where]]
     assert sorted(members) == [
+        "delete /submissions/{id}/chosen",
         "get /challenges/{name}/submissions",
         "get /challenges/{name}/team",
         "get /me",
@@ -88,6 +89,7 @@ def test_the_description_is_whole(made: Any) -> None:
         "get /submissions/{id}/file",
         "post /challenges/{name}/submissions",
         "post /submissions/{id}/cancel",
+        "put /submissions/{id}/chosen",
     ]
 
 
