@@ -205,6 +205,28 @@ def test_cancelling(board: Board) -> None:
     assert look(board, sent).state == "cancelled"
 
 
+def test_choosing(board: Board) -> None:
+    ada = client(board, "ada")
+    with board.database.reading() as session:
+        person = session.scalars(select(Person)).one()
+    better, worse = queue(board, person, 40), queue(board, person, 10, 1)
+    path = f"{API}/submissions/{worse}/chosen"
+    assert problems(ada.put(path), 422) == [f"submission {worse}: is queued; expected a scored one"]
+    score(board, better)
+    score(board, worse)
+
+    def leads() -> float:
+        found: float = ada.get(f"{API}/challenges/tiny/leaderboard").json()["lines"][0]["score"]
+        return found
+
+    assert leads() == 1.0
+    assert ada.put(path).json()["chosen"] is True
+    assert leads() < 0.5
+    assert ada.delete(path).json()["chosen"] is False
+    assert leads() == 1.0
+    assert problems(client(board, "bob").put(path), 404) == [f"submission {worse}: there is none"]
+
+
 def test_teams_and_quotas(tmp_path: Path) -> None:
     board = make_board(tmp_path, [{"per_day": 3, "total": 10}])
     ada = client(board, "ada")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 import vipriors
-from vipriors.cli import board, claim, data, measure, run, score, show, use
+from vipriors.cli import board, claim, data, measure, run, score, show, submit, use
 from vipriors.cli.output import print_problems
 from vipriors.problems import BadInput, Problem
 
@@ -26,6 +26,7 @@ EXTRAS = {
     "onnxscript": "export",
     "markdown_it": "board",
     "nh3": "board",
+    "httpx": "submit",
 }
 """What a core install lacks, and the extra that brings it."""
 
@@ -62,6 +63,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"vipriors {vipriors.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (show, data, run, score, use, measure, claim, board):
+    for module in (show, data, run, score, submit, use, measure, claim, board):
         module.add_commands(commands)
     return top

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from vipriors.board import models, service, tokens, viewing
+from vipriors.board import choosing, models, service, tokens, viewing
 from vipriors.board.core import Board, NotFound
 from vipriors.board.models import PENDING, Organizer, Person, Worker, now
 from vipriors.board.standings import is_running
@@ -293,6 +293,20 @@ def get_submission(call: Member, response: Response, id: Id) -> answers.Submissi
 def cancel(call: Member, response: Response, id: Id) -> answers.SubmissionDetails:
     """Cancels a submission that is not scored yet, and gives its quota back."""
     service.cancel(call.board, call.signed_in.id, id)
+    return get_submission(call, response, id)
+
+
+@routes.put("/submissions/{id}/chosen", tags=["submissions"], responses=errors(401, 404, 422))
+def choose(call: Member, response: Response, id: Id) -> answers.SubmissionDetails:
+    """Lets a submission stand on the leaderboard in place of your team's best."""
+    choosing.choose(call.board, call.signed_in.id, id)
+    return get_submission(call, response, id)
+
+
+@routes.delete("/submissions/{id}/chosen", tags=["submissions"], responses=errors(401, 404, 422))
+def choose_best(call: Member, response: Response, id: Id) -> answers.SubmissionDetails:
+    """Lets your team's best submission stand again."""
+    choosing.choose(call.board, call.signed_in.id, id, chosen=False)
     return get_submission(call, response, id)
 
 

@@ -84,7 +84,9 @@ class Route(APIRoute):
                 return problems_response(422, _of_validation(error))
             except BadInput as error:
                 status = next(status for kind, status in _STATUS if isinstance(error, kind))
-                return problems_response(status, error.problems)
+                # Who sends too slowly would go on for long.
+                headers = {"Connection": "close"} if status == 408 else None
+                return problems_response(status, error.problems, headers)
             except NoToken:
                 await Body(request).drain()
                 problem = Problem("token", "is missing or not valid; expected Authorization: Bearer vip_…")
