@@ -62,8 +62,6 @@ def opened(arguments: argparse.Namespace) -> Board:
 
     settings = read_settings(home=arguments.home, database=arguments.database)
     if not settings.database and not (settings.home / "board.db").exists():
-        message = (
-            "holds no board; expected the folder of one (--home), or make one with `vipriors board init`"
-        )
+        message = "holds no board; expected a board's folder (--home); `vipriors board init` makes one"
         raise BadInput.single(settings.home, message)
     return open_place(arguments)

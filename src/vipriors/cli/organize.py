@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vipriors.cli import exchange
-from vipriors.cli.boards import add_board_command, opened
+from vipriors.cli import administer, exchange
+from vipriors.cli.boards import add_board_command, open_place, opened
 from vipriors.cli.output import Commands, answer
 from vipriors.problems import BadInput
 
@@ -32,8 +32,8 @@ def add_commands(board: Commands) -> None:
         action="append",
         default=[],
         metavar="FIELD=…,…",
-        help="name, start, end, grace (minutes), per-day, total, shows (public, all, hidden), final (private, "
-        "public, all); may be repeated (default: one that never ends)",
+        help="name, start, end, grace (minutes), per-day, total, shows (public, all, hidden), final "
+        "(private, public, all); may be repeated (default: one that never ends)",
     )
     add.add_argument(
         "--public-share", type=float, default=0.5, metavar="SHARE", help="of the test (default: 0.5)"
@@ -73,26 +73,10 @@ def add_commands(board: Commands) -> None:
     merge.add_argument("team", help="whose members and submissions go over")
     merge.add_argument("into", help="to this team")
 
-    audit = add_board_command(board, "audit-outcome", audit_outcome_, "record what `vipriors audit` said")
-    audit.add_argument("submission", help="its id")
-    audit.add_argument("file", type=Path, help="what `vipriors audit RUN --json` printed")
     for command in (rescore, mark, phase, edit, merge):
         command.add_argument("--reason", default="", help="for the log; a disqualified team is told")
 
-    log = add_board_command(board, "log", log_, "what organizers did, the newest first")
-    log.add_argument("challenge", nargs="?", help="all by default")
-    log.add_argument("--most", type=int, default=50, metavar="N", help="entries (default: 50)")
-
-    people = add_board_command(board, "people", people_, "who has an account; let somebody do more or less")
-    what = people.add_mutually_exclusive_group()
-    for option, help_ in (
-        ("make-admin", "let a person do everything"),
-        ("remove-admin", "no more"),
-        ("disable", "keep a person out"),
-        ("enable", "let a person in again"),
-    ):
-        what.add_argument(f"--{option}", metavar="NAME", help=help_)
-    people.add_argument("--reason", default="", help="for the log")
+    administer.add_commands(board)
     exchange.add_commands(board)
 
 
@@ -105,7 +89,7 @@ def add_(arguments: argparse.Namespace) -> int:
     from vipriors.board.planning import read_fields, read_plan
     from vipriors.challenges import find
 
-    board = opened(arguments)
+    board = open_place(arguments)
     with board.database.reading() as session:
         people = {person.name: person.id for person in session.scalars(select(Person))}
     if unknown := [name for name in arguments.organizer if name not in people]:
@@ -144,11 +128,9 @@ def mark_(arguments: argparse.Namespace) -> int:
     said = {"submission": arguments.submission, "done": arguments.what}
     text = f"{arguments.submission}: {arguments.what} done"
     if isinstance(found, service.Qualification):
-        audit = {None: "no audit is recorded", True: "an audit passed", False: "its audit FAILED"}[
-            found.audit
-        ]
+        audits = {None: "no audit is recorded", True: "an audit passed", False: "its audit FAILED"}
         said |= {"pages": found.pages, "audit": found.audit}
-        text += f"; its report has {found.pages} pages; {audit}"
+        text += f"; its report has {found.pages} pages; {audits[found.audit]}"
     return answer(arguments, said, text)
 
 
@@ -176,20 +158,20 @@ def edit_(arguments: argparse.Namespace) -> int:
     from vipriors.data.files import read_bytes
 
     board, name = opened(arguments), arguments.challenge
-    why = {"reason": arguments.reason}
+    reason = arguments.reason
     pages = {page: getattr(arguments, page) for page in ("description", "rules", "data")}
     texts = {page: read_bytes(file).decode("utf-8", "replace") for page, file in pages.items() if file}
     if arguments.title is not None:
         texts["title"] = arguments.title
-    changed = []
+    changed: list[str] = []
     if texts:
-        service.edit_pages(board, name, **why, **texts)
+        service.edit_pages(board, name, reason=reason, by=None, **texts)
         changed += texts
     if arguments.baseline is not None:
-        service.set_baseline(board, name, baseline(arguments.baseline), **why)
+        service.set_baseline(board, name, baseline(arguments.baseline), reason=reason)
         changed.append("baseline")
     if arguments.hide or arguments.show:
-        service.hide_challenge(board, name, arguments.hide, **why)
+        service.hide_challenge(board, name, arguments.hide, reason=reason)
         changed.append("hidden" if arguments.hide else "shown")
     for person in arguments.organizer:
         service.make_organizer(board, name, person)
@@ -212,96 +194,13 @@ def merge_teams_(arguments: argparse.Namespace) -> int:
     board = opened(arguments)
     with board.database.reading() as session:
         of = select(Team.name, Team.id).join(Challenge).where(Challenge.name == arguments.challenge)
-        teams = {name: id_ for name, id_ in session.execute(of)}
+        teams: dict[str, int] = dict(session.execute(of).tuples().all())
     for name in (arguments.team, arguments.into):
         if name not in teams:
             raise BadInput.single(f"team {name!r}", f"there is none in challenge {arguments.challenge}")
     service.merge_teams(board, teams[arguments.team], teams[arguments.into], reason=arguments.reason)
     said = {"team": arguments.team, "into": arguments.into}
     return answer(arguments, said, f"{arguments.team} is {arguments.into} now")
-
-
-def audit_outcome_(arguments: argparse.Namespace) -> int:
-    """`vipriors board audit-outcome`"""
-    from vipriors.board import service
-    from vipriors.board.models import Submission
-    from vipriors.runs.records import read_json
-
-    board = opened(arguments)
-    with board.database.reading() as session:
-        submission = session.get(Submission, arguments.submission)
-        found = service.attachments(session, submission) if submission else []
-    runs = [each.id for each in found if each.kind == "run"]
-    if not runs:
-        raise BadInput.single(f"submission {arguments.submission}", "has no run that could be audited")
-    kept = service.record_audit(board, runs[-1], read_json(arguments.file))
-    assert kept.audit is not None
-    text = f"{arguments.submission}: audit {'passed' if kept.audit['passed'] else 'FAILED'}"
-    return answer(arguments, {"submission": arguments.submission, "audit": kept.audit}, text)
-
-
-def log_(arguments: argparse.Namespace) -> int:
-    """`vipriors board log`"""
-    from vipriors.board import service, viewing
-
-    board = opened(arguments)
-    with board.database.reading() as session:
-        challenge = None
-        if arguments.challenge is not None:
-            challenge = viewing.challenge(session, viewing.Viewer(0, admin=True), arguments.challenge)
-        entries = [
-            {
-                "at": entry.at.isoformat(timespec="seconds"),
-                "by": entry.person.name if entry.person else None,
-                "action": entry.action,
-                "subject": entry.subject,
-                **entry.detail,
-            }
-            for entry in service.log(session, challenge, arguments.most)
-        ]
-    lines = []
-    for entry in entries:
-        reason = f": {entry['reason']}" if entry.get("reason") else ""
-        lines.append(
-            f"{entry['at']}  {entry['by'] or 'command line'}  {entry['action']} {entry['subject']}{reason}"
-        )
-    return answer(arguments, {"log": entries}, "\n".join(lines) or "nothing yet")
-
-
-def people_(arguments: argparse.Namespace) -> int:
-    """`vipriors board people`"""
-    from sqlalchemy import select
-
-    from vipriors.board import service
-    from vipriors.board.models import Person
-
-    board = opened(arguments)
-    if arguments.make_admin:
-        service.make_admin(board, arguments.make_admin)
-    if arguments.remove_admin:
-        service.remove_admin(board, arguments.remove_admin)
-    if arguments.disable:
-        service.disable(board, arguments.disable, reason=arguments.reason)
-    if arguments.enable:
-        service.enable(board, arguments.enable, reason=arguments.reason)
-    with board.database.reading() as session:
-        people = [
-            {
-                "name": person.name,
-                "email": person.email,
-                "admin": person.admin,
-                "disabled": person.disabled is not None,
-                "since": person.created.isoformat(timespec="seconds"),
-            }
-            for person in session.scalars(select(Person).order_by(Person.id))
-        ]
-    lines = [
-        f"{person['name']} <{person['email']}>"
-        + ", admin" * bool(person["admin"])
-        + ", disabled" * bool(person["disabled"])
-        for person in people
-    ]
-    return answer(arguments, {"people": people}, "\n".join(lines) or "nobody has an account yet")
 
 
 def baseline(text: str | None) -> tuple[str, float] | None:
