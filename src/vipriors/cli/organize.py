@@ -193,8 +193,8 @@ def merge_teams_(arguments: argparse.Namespace) -> int:
 
     board = opened(arguments)
     with board.database.reading() as session:
-        of = select(Team.name, Team.id).join(Challenge).where(Challenge.name == arguments.challenge)
-        teams: dict[str, int] = dict(session.execute(of).tuples().all())
+        of = select(Team).join(Challenge).where(Challenge.name == arguments.challenge)
+        teams = {team.name: team.id for team in session.scalars(of)}
     for name in (arguments.team, arguments.into):
         if name not in teams:
             raise BadInput.single(f"team {name!r}", f"there is none in challenge {arguments.challenge}")
