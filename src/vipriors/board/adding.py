@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
@@ -38,6 +39,8 @@ def add_challenge(
     hidden: bool = False,
     baseline: tuple[str, float] | None = None,
     organizers: Sequence[int] = (),
+    pages: Mapping[str, str] | None = None,
+    outside: dict[str, Any] | None = None,
     by: int | None = None,
 ) -> Challenge:
     """Adds a challenge.
@@ -52,6 +55,8 @@ def add_challenge(
         hidden: from everybody but its organizers.
         baseline: name and score of a line that is shown beside the entries.
         organizers: ids of persons.
+        pages: Markdown of description, rules and data in place of what the file says.
+        outside: what an imported bundle said that the board has no place for.
         by: who adds it, an administrator; None for the command line.
 
     Raises:
@@ -76,14 +81,17 @@ def add_challenge(
         else:
             classes = class_names(challenge)
         stored, labels_name = _keep_labels(board, labels, challenge.task, classes)
+    texts = {
+        "description": challenge.description,
+        "rules": "\n".join(f"- {rule}" for rule in challenge.rules),
+        "data": challenge.source.about,
+    } | dict(pages or {})
     row = Challenge(
         name=challenge.name,
         title=challenge.title,
         task=challenge.task,
         yaml=file.read_text(encoding="utf-8"),
-        description=challenge.description,
-        rules="\n".join(f"- {rule}" for rule in challenge.rules),
-        data=challenge.source.about,
+        **texts,
         hidden=hidden,
         labels_key=stored.key,
         labels_name=labels_name,
@@ -91,6 +99,7 @@ def add_challenge(
         classes=list(classes or ()),
         split_seed=secrets.token_hex(16),
         public_share=public_share,
+        outside=outside or {},
         metric=task.HEADLINE,
         baseline_name=baseline[0] if baseline else None,
         baseline_score=baseline[1] if baseline else None,

@@ -71,3 +71,49 @@ def check_baseline(name: str | None, score: float | None) -> None:
         raise BadInput.single("baseline", f"is called {shown(name)}; expected 1 to 100 printable characters")
     if score is not None and not math.isfinite(score):
         raise BadInput.single("baseline", f"scores {score}; expected a number")
+
+
+def read_fields(text: str) -> dict[str, Any]:
+    """Fields of a phase as they are written on a command line: `name=main,end=2026-07-01,per-day=5`.
+
+    Moments without a zone are UTC; `end=never` and `total=none` take a limit away.
+
+    Raises:
+        BadInput: a field is none.
+    """
+    fields: dict[str, Any] = {}
+    problems = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, given, value = part.partition("=")
+        field = _FIELDS.get(name.strip())
+        if not given or field is None:
+            expected = ", ".join(f"{each}=…" for each in _FIELDS)
+            problems.append(Problem(f"phase, {part!r}", f"expected some of {expected}"))
+            continue
+        fields[field] = None if value.strip() in ("never", "none") else value.strip()
+        if field in ("start", "end") and fields[field]:
+            fields[field] = _moment(fields[field])
+    if problems:
+        raise BadInput(problems)
+    return fields
+
+
+def _moment(text: str) -> datetime | str:
+    """A moment, in UTC where it has no zone; a text that is none stays one, for the model to refuse."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+_FIELDS = {
+    "name": "name",
+    "start": "start",
+    "end": "end",
+    "grace": "grace_minutes",
+    "per-day": "per_day",
+    "total": "total",
+    "shows": "shows",
+    "final": "final_part",
+}

@@ -8,6 +8,7 @@ from vipriors.board.attaching import attach_report, attach_run, attachments, aud
 from vipriors.board.core import Board, Forbidden, NotFound, TooMany, open_board
 from vipriors.board.editing import add_phase, change_phase, edit_pages, hide_challenge, set_baseline
 from vipriors.board.organizing import (
+    Qualification,
     disable,
     disqualify,
     enable,
@@ -53,6 +54,7 @@ __all__ = [
     "Leaderboard",
     "NotFound",
     "PhasePlan",
+    "Qualification",
     "Quota",
     "Receipt",
     "TooMany",

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vipriors.cli import organize
+from vipriors.cli.boards import add_place, open_place
 from vipriors.cli.output import Commands, add_command, answer
 
 if TYPE_CHECKING:
@@ -31,27 +33,10 @@ def add_commands(commands: Commands) -> None:
     for command in (serve, init, worker):
         add_place(command)
 
+    organize.add_commands(board)
     event = add_command(board, "event", event_, "make the site of an event from its text file")
     event.add_argument("file", type=Path, help="YAML, as docs/event.md says")
     event.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the pages go")
-
-
-def add_place(command: argparse.ArgumentParser) -> None:
-    """Arguments that say which board; each may be in the environment instead, as `VIPRIORS_BOARD_HOME`."""
-    command.add_argument("--home", type=Path, metavar="DIR", help="the board's folder (default: board)")
-    command.add_argument(
-        "--database", metavar="URL", help="sqlite:///… or postgresql://… (default: in DIR)"
-    )
-    command.add_argument("--files", metavar="URL", help="file://… or s3://… (default: in DIR)")
-
-
-def open_place(arguments: argparse.Namespace, **settings: Any) -> Board:
-    """The board that the arguments of `add_place` name."""
-    from vipriors.board.core import open_board
-    from vipriors.board.settings import read_settings
-
-    given = {name: getattr(arguments, name) for name in ("home", "database", "files")}
-    return open_board(read_settings(**given, **settings))
 
 
 def serve_(arguments: argparse.Namespace) -> int:

@@ -52,6 +52,8 @@ class Limits:
     entries: int
     entry_bytes: int
     total_bytes: int
+    archives: bool = False
+    """Whether archives may lie in it, which nobody is going to open."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def open_archive(data: bytes, limits: Limits, findings: Findings) -> Archive | N
         return None
     files: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        fault = _fault_of_path(info)
+        fault = _fault_of_path(info, limits)
         if fault:
             findings.add("unfit entries", fault, entry=info.orig_filename)
         elif info.is_dir():
@@ -165,7 +167,7 @@ def _fault_of_sizes(infos: list[zipfile.ZipInfo], archive_bytes: int, limits: Li
     return None
 
 
-def _fault_of_path(info: zipfile.ZipInfo) -> str | None:
+def _fault_of_path(info: zipfile.ZipInfo, limits: Limits) -> str | None:
     path = info.filename
     parts = path.removesuffix("/").split("/")
     if not path.isprintable() or not info.orig_filename.isprintable():
@@ -180,7 +182,7 @@ def _fault_of_path(info: zipfile.ZipInfo) -> str | None:
         return "has an empty part in its path; expected folder/file"
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device; expected only files"
-    if path.lower().endswith(_ARCHIVES):
+    if path.lower().endswith(_ARCHIVES) and not limits.archives:
         return "is an archive inside the archive; expected only files"
     return None
 
