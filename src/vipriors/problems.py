@@ -32,6 +32,10 @@ class BadInput(Exception):
         self.problems = list(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[BadInput], tuple[list[Problem]]]:
+        # By itself an exception is sent to another process as its message, from which this cannot be made.
+        return type(self), (self.problems,)
+
     @classmethod
     def single(cls, place: object, message: str) -> BadInput:
         """A `BadInput` with one problem."""

@@ -1,6 +1,9 @@
+import dataclasses
+import io
 import json
 import multiprocessing
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -8,18 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 from scipy import stats
 
 from vipriors import methods
 from vipriors.bench.contender import Contender, read_contender
 from vipriors.bench.grid import Grid, run_grid
 from vipriors.bench.processes import in_processes
-from vipriors.bench.records import Cell, read_records
+from vipriors.bench.records import FAILED, Cell, read_records, write_failure
 from vipriors.bench.table import difference_table, score_table
-from vipriors.bench.tune import Search, draw, tune
+from vipriors.bench.tune import Search, draw, run_trial, tune
+from vipriors.bench.workers import Failure, Workers
 from vipriors.challenges import find
 from vipriors.challenges.schema import read_challenge
-from vipriors.problems import BadInput
+from vipriors.cli.live import GridTable, duration
+from vipriors.problems import BadInput, Problem
 
 DIGITS = read_challenge(find("digits"))
 QUICK = Contender("residual", "residual", "tiny", {"steps": "10", "width": "4"})
@@ -39,7 +45,10 @@ def grid(folder: Path, **changes: object) -> Grid:
 
 def test_a_grid_runs_every_cell_once(tmp_path: Path) -> None:
     told: list[Cell] = []
-    assert run_grid(grid(tmp_path), jobs=2, done=lambda cell, record: told.append(cell)) == 8
+    begun: list[Cell] = []
+    both = Workers(2)
+    assert run_grid(grid(tmp_path), both, started=begun.append, done=lambda cell, _: told.append(cell)) == 8
+    assert set(begun) == set(told)
     records = read_records(tmp_path / "results")
     assert len(records) == len({cell.name for cell in told}) == 8
     assert {(r["contender"], r["images_per_class"], r["seed"]) for r in records} == {
@@ -111,6 +120,88 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
         assert (tmp_path / "results" / name).stat().st_mtime_ns == stamp
 
 
+def work(item: str) -> str:
+    if item == "raise":
+        raise BadInput([Problem("a", "is wrong"), Problem("b", "too")])
+    if item == "die":
+        os._exit(9)
+    return item.upper()
+
+
+def test_what_fails_is_told_and_does_not_stop_the_rest() -> None:
+    begun: list[str] = []
+    found = dict(in_processes(work, ["one", "raise", "die", "two"], 1, begun.append))
+    assert begun == ["one", "raise", "die", "two"]
+    assert (found["one"], found["two"]) == ("ONE", "TWO")
+    raised, died = found["raise"], found["die"]
+    assert isinstance(raised, Failure)
+    assert raised.error == "BadInput: a: is wrong\nb: too"
+    assert re.fullmatch(r"test_bench\.py, line \d+, in work", raised.where)
+    assert isinstance(died, Failure)
+    assert "a process died" in died.error
+
+
+def test_a_failed_cell_is_noted_skipped_and_run_again_on_request(tmp_path: Path) -> None:
+    wild = Contender("wild", "residual", "tiny", {"steps": "20", "width": "4", "lr": "1e30"})
+    plain = grid(tmp_path, contenders=(wild, read_contender("nearest-neighbour")), sizes=(2,), seeds=(0,))
+    ended: dict[str, object] = {}
+    assert run_grid(plain, done=lambda cell, outcome: ended.update({cell.contender: outcome})) == 2
+    assert isinstance(ended["wild"], Failure)
+    assert isinstance(ended["nearest-neighbour"], dict)
+    note = json.loads((plain.out / FAILED / "wild-n2-s0.json").read_text())
+    assert "FloatingPointError: the loss became" in note["error"]
+    assert re.fullmatch(r"loop\.py, line \d+, in train", note["where"])
+    assert (note["contender"], note["seed"], note["set"]["lr"]) == ("wild", 0, "1e30")
+    assert str(tmp_path) not in json.dumps(note)
+    assert len(read_records(plain.out)) == 1  # notes are no records
+    assert [cell.contender for cell in plain.failed()] == ["wild"]
+    assert run_grid(plain) == 0
+    tame = grid(
+        tmp_path, contenders=(Contender("wild", "nearest-neighbour"),), sizes=(2,), seeds=(0,), out=plain.out
+    )
+    assert run_grid(tame, retry_failed=True) == 1
+    assert tame.failed() == []
+    assert not (plain.out / FAILED / "wild-n2-s0.json").exists()
+
+
+def test_a_grid_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    twice = (read_contender("residual"), read_contender("residual"), read_contender("u-net"))
+    with pytest.raises(BadInput) as caught:
+        grid(tmp_path, contenders=twice)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "residual: names 2 contenders; name one anew with NAME=METHOD",
+        "method u-net: is for the task segmentation; challenge digits is about classification",
+    ]
+
+
+def test_the_table_of_a_running_grid(tmp_path: Path) -> None:
+    plain = grid(tmp_path)
+    record = tmp_path / "results" / "residual-n2-s0.json"
+    record.parent.mkdir()
+    record.write_text("{}")
+    write_failure(plain.out, Cell("residual", 2, 1), {})
+    table = GridTable(plain, retry_failed=False)
+    assert table.title() == "bench digits: 1 of 8 done, 0 running, 1 failed"
+    table.start(Cell("residual", 4, 0))
+    assert table.text(("residual", 4)) == "0/2 ▶1"
+    table.began -= 100
+    table.end(Cell("residual", 4, 0), {})
+    table.start(Cell("residual", 4, 1))
+    table.end(Cell("residual", 4, 1), Failure("broken"))
+    assert table.text(("residual", 4)) == "1/2 ✗1"
+    assert (
+        table.title() == "bench digits: 2 of 8 done, 0 running, 2 failed, 3 min left"
+    )  # 100 s for 2, 4 left
+    again = GridTable(plain, retry_failed=True)
+    assert again.title() == "bench digits: 1 of 8 done, 0 running"
+    console = Console(width=60, record=True, file=io.StringIO())
+    console.print(table)
+    text = console.export_text()
+    assert "nearest-neighbour" in text
+    assert "1/2 ✗1" in text
+    assert [duration(s) for s in (40, 600, 7200)] == ["40 s", "10 min", "2.0 h"]
+
+
 def test_damaged_records_are_all_named(tmp_path: Path) -> None:
     for name in ("a-n1-s0.json", "b-n1-s0.json"):
         (tmp_path / name).write_text("{")
@@ -131,9 +222,18 @@ def test_contenders(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"method": "residual", "preset": "small", "set": {"lrr": 0.2}}))
     with pytest.raises(BadInput, match="did you mean 'lr'"):
         read_contender(str(file))
-    file.write_text("nothing")
-    with pytest.raises(BadInput, match="is no recipe"):
-        read_contender(str(file))
+    for damaged in ("nothing", "{method: residual, preset: small, set: [lr]}"):
+        file.write_text(damaged)
+        with pytest.raises(BadInput, match="is no recipe"):
+            read_contender(str(file))
+    assert read_contender("mine=residual:small").name == "mine"
+    file.write_text(
+        yaml.safe_dump({"method": "residual", "preset": "small", "set": {}, "found": {"trials": 3}})
+    )
+    mine = read_contender(f"mine={file}")
+    assert (mine.name, mine.method, mine.tuning) == ("mine", "residual", {"trials": 3})
+    with pytest.raises(BadInput, match="'My/name' is no name"):
+        read_contender("My/name=residual")
 
 
 def search(folder: Path, trials: int) -> Search:
@@ -155,6 +255,28 @@ def test_tuning_keeps_the_best_trial_and_resumes(tmp_path: Path) -> None:
     assert read_contender(str(tmp_path / "tuned" / "recipe.yaml")).settings == found.settings
     # Test images are prepared but never decoded: no cache of theirs exists.
     assert not list((tmp_path / "data").rglob("scores.json"))
+
+
+def test_a_trial_tells_how_far_it_is(tmp_path: Path) -> None:
+    told: list[tuple[float, float]] = []
+    small = search(tmp_path, 1)
+    found = run_trial(small, 0, lambda share, loss: told.append((share, loss)))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert shares == pytest.approx([k / 20 for k in range(1, 21)])  # two subsets of ten steps
+    assert told[-1][1] == pytest.approx(found["val_loss"])
+
+
+def test_trials_that_fail_are_kept_and_never_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = [(0, Failure("ValueError: no")), (1, {"trial": 1, "values": {"lr": 0.1}, "val_loss": 3.0})]
+    monkeypatch.setattr(Workers, "map", lambda self, work, todo: [outcomes[k] for k in todo])
+    tune(search(tmp_path, 2))
+    lines = [json.loads(line) for line in (tmp_path / "tuned" / "trials.jsonl").read_text().splitlines()]
+    assert lines[0]["failed"] == "ValueError: no"
+    assert yaml.safe_load((tmp_path / "tuned" / "recipe.yaml").read_text())["set"]["lr"] == "0.1"
+    alone = dataclasses.replace(search(tmp_path, 1), out=tmp_path / "alone")
+    with pytest.raises(BadInput, match="no trial came to its end: ValueError: no"):
+        tune(alone)
 
 
 def test_draws_lie_in_their_ranges_evenly_in_the_logarithm() -> None:
@@ -200,6 +322,8 @@ def test_tables_name_the_score_and_what_was_counted() -> None:
 
 def test_a_grid_of_the_challenge_s_own_size(tmp_path: Path) -> None:
     own = grid(tmp_path, contenders=(read_contender("nearest-neighbour"),), sizes=(None,), seeds=(0,))
-    assert run_grid(own) == 1
+    tuned = dataclasses.replace(own.contenders[0], tuning={"trials": 3})
+    assert run_grid(dataclasses.replace(own, contenders=(tuned,))) == 1
     (record,) = read_records(tmp_path / "results")
+    assert record["tuning"] == {"trials": 3}
     assert (record["images_per_class"], record["task"], record["headline"]) == (10, "classification", "top1")

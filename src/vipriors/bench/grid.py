@@ -1,11 +1,13 @@
 """`vipriors bench`: methods x sizes x seeds, each cell once, whatever happens in between.
 
 A cell is a run in a temporary folder; what is kept is its record. Cells whose record exists are not run
-again, so a grid that was killed goes on where it was and loses only the cells under way.
+again, so a grid that was killed goes on where it was and loses only the cells under way. A cell that fails
+leaves a note of its cause in `failed/`, does not stop the others, and is run again when that is asked for.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,14 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from vipriors import methods
 from vipriors.bench.contender import Contender
-from vipriors.bench.processes import in_processes
-from vipriors.bench.records import Cell, record_of, write_record
+from vipriors.bench.records import FAILED, Cell, record_of, write_failure, write_record
+from vipriors.bench.workers import Failure, Workers
 from vipriors.challenges.schema import Challenge
+from vipriors.problems import BadInput, Problem
 from vipriors.runs.prepared import default_folder, find_data, prepare_if_missing
 from vipriors.runs.run import Plan, run
 
-Done = Callable[[Cell, dict[str, Any]], None]
+Done = Callable[[Cell, dict[str, Any] | Failure], None]
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,51 @@ class Grid:
                 for contender in self.contenders:
                     yield Cell(contender.name, size, seed)
 
+    def __post_init__(self) -> None:
+        names = [contender.name for contender in self.contenders]
+        problems = [
+            Problem(name, f"names {names.count(name)} contenders; name one anew with NAME=METHOD")
+            for name in dict.fromkeys(names)
+            if names.count(name) > 1
+        ]
+        for contender in self.contenders:
+            if (task := methods.listing(contender.method).family) != self.challenge.task:
+                expected = f"challenge {self.challenge.name} is about {self.challenge.task}"
+                problems.append(Problem(f"method {contender.method}", f"is for the task {task}; {expected}"))
+        if problems:
+            raise BadInput(problems)
+
     def missing(self) -> list[Cell]:
         """The cells without a record."""
         return [cell for cell in self.cells() if not (self.out / f"{cell.name}.json").exists()]
+
+    def failed(self) -> list[Cell]:
+        """The cells that have failed, and have no record since."""
+        return [cell for cell in self.missing() if (self.out / FAILED / f"{cell.name}.json").exists()]
+
+    def todo(self, retry_failed: bool = False) -> list[Cell]:
+        """The cells to run."""
+        failed = [] if retry_failed else self.failed()
+        return [cell for cell in self.missing() if cell not in failed]
+
+    def contender(self, cell: Cell) -> Contender:
+        """Whose cell it is."""
+        return next(one for one in self.contenders if one.name == cell.contender)
+
+    def note(self, cell: Cell, failure: Failure) -> dict[str, Any]:
+        """What is kept of a cell that failed."""
+        contender = self.contender(cell)
+        return {
+            "challenge": self.challenge.name,
+            "contender": cell.contender,
+            "method": contender.method,
+            "preset": contender.preset,
+            "set": contender.settings,
+            "images_per_class": cell.images_per_class,
+            "seed": cell.seed,
+            "error": failure.error,
+            "where": failure.where,
+        }
 
     def folder(self, cell: Cell) -> Path:
         """The prepared images of a cell, shared by all contenders."""
@@ -56,26 +102,41 @@ class Grid:
         return self.work / default_folder(self.challenge, rule).name
 
 
-def run_grid(grid: Grid, *, jobs: int = 1, done: Done | None = None) -> int:
-    """Runs the missing cells and stores their records.
+def run_grid(
+    grid: Grid,
+    workers: Workers | None = None,
+    *,
+    retry_failed: bool = False,
+    started: Callable[[Cell], None] = lambda cell: None,
+    done: Done = lambda cell, outcome: None,
+) -> int:
+    """Runs the cells that have no record, and stores their records; of those that fail, why.
 
     Args:
         grid: What to measure.
-        jobs: Cells at a time, each in a process of its own.
-        done: Told of every finished cell.
+        workers: Who runs the cells; one process by default.
+        retry_failed: Also run the cells that failed before.
+        started: Told of every cell that is handed out.
+        done: Told of every cell that has ended, with its record or its failure.
 
     Returns:
-        How many cells were run.
+        How many cells were run, failed ones included.
+
+    Raises:
+        BadInput: Images cannot be prepared, or the workers cannot be had.
     """
-    missing = grid.missing()
-    for cell in missing:  # before any cell runs, so that two processes never prepare the same folder
+    todo = grid.todo(retry_failed)
+    grid = dataclasses.replace(grid, work=grid.work.absolute(), source=grid.source and grid.source.absolute())
+    for cell in todo:  # before any cell runs, so that two processes never prepare the same folder
         rule = grid.challenge.rule(cell.images_per_class, cell.seed)
         prepare_if_missing(grid.challenge, rule, grid.folder(cell), grid.source)
-    for cell, record in in_processes(partial(run_cell, grid), missing, jobs):
-        write_record(grid.out, cell, record)
-        if done:
-            done(cell, record)
-    return len(missing)
+    for cell, outcome in (workers or Workers()).map(partial(run_cell, grid), todo, started):
+        if isinstance(outcome, Failure):
+            write_failure(grid.out, cell, grid.note(cell, outcome))
+        else:
+            write_record(grid.out, cell, outcome)
+        done(cell, outcome)
+    return len(todo)
 
 
 def run_cell(grid: Grid, cell: Cell) -> dict[str, Any]:
@@ -85,10 +146,11 @@ def run_cell(grid: Grid, cell: Cell) -> dict[str, Any]:
     from vipriors.train import Execution
 
     torch.set_num_threads(1)  # rounding depends on it, and a record should not depend on `jobs`
-    contender = next(one for one in grid.contenders if one.name == cell.contender)
+    contender = grid.contender(cell)
     rule = grid.challenge.rule(cell.images_per_class, cell.seed)
-    data = find_data(grid.challenge, rule, data=grid.folder(cell))
+    data = find_data(grid.challenge, rule, data=grid.folder(cell), source=grid.source)
     plan = Plan(contender.method, contender.preset, contender.settings, seed=cell.seed)
     with tempfile.TemporaryDirectory(prefix="vipriors-cell-") as folder:
         run(data, plan, Path(folder), execution=Execution(precision=grid.precision))
-        return record_of(Path(folder), cell)
+        record = record_of(Path(folder), cell)
+    return record | ({"tuning": dict(contender.tuning)} if contender.tuning else {})

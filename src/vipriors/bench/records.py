@@ -68,10 +68,18 @@ def record_of(run: Path, cell: Cell) -> dict[str, Any]:
 
 
 def write_record(folder: Path, cell: Cell, record: dict[str, Any]) -> None:
-    """Adds a record to a store: a folder with one file a cell."""
+    """Adds a record to a store, a folder with one file a cell."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
     write_atomic(folder / f"{cell.name}.json", text.encode())
+    (folder / FAILED / f"{cell.name}.json").unlink(missing_ok=True)  # it has succeeded now
+
+
+def write_failure(folder: Path, cell: Cell, note: dict[str, Any]) -> None:
+    """Notes why a cell of a store has no record."""
+    (folder / FAILED).mkdir(parents=True, exist_ok=True)
+    text = json.dumps(note, indent=1, sort_keys=True) + "\n"
+    write_atomic(folder / FAILED / f"{cell.name}.json", text.encode())
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:

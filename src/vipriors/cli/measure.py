@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vipriors.cli.output import Commands, add_command, answer, progress
+from vipriors.cli.output import Commands, add_command, answer, print_problems, progress
+
+if TYPE_CHECKING:
+    from vipriors.bench.grid import Grid
+    from vipriors.bench.records import Cell
+    from vipriors.bench.workers import Workers
 
 
 def add_commands(commands: Commands) -> None:
     """Adds the commands of this module."""
     bench = add_command(commands, "bench", bench_, "run methods on subsets of several sizes and seeds")
     bench.add_argument("challenge", help="its name, or the path of its YAML file")
-    bench.add_argument("methods", nargs="+", metavar="METHOD", help="METHOD, METHOD:PRESET or a recipe.yaml")
+    bench.add_argument(
+        "methods", nargs="+", metavar="METHOD", help="[NAME=]METHOD, METHOD:PRESET or a recipe.yaml"
+    )
     bench.add_argument(
         "--sizes",
         type=whole_numbers,
@@ -24,12 +32,20 @@ def add_commands(commands: Commands) -> None:
     )
     bench.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (default: 5)")
     bench.add_argument("--out", type=Path, required=True, metavar="DIR", help="records, one file a cell")
+    bench.add_argument("--retry-failed", action="store_true", help="run cells again that failed before")
 
     tune = add_command(commands, "tune", tune_, "search a method's hyper-parameters on validation images")
     tune.add_argument("challenge", help="its name, or the path of its YAML file")
     tune.add_argument("method", help="METHOD, METHOD:PRESET or a recipe.yaml")
     tune.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="kept fixed")
     tune.add_argument("--trials", type=int, default=20, metavar="N", help="draws of the values (default: 20)")
+    tune.add_argument(
+        "--method",
+        choices=("random", "asha"),
+        default="random",
+        dest="search",
+        help="asha stops trials early that look poor, on Ray Tune (default: random)",
+    )
     tune.add_argument("--images-per-class", type=int, metavar="N", help="training and validation images")
     tune.add_argument("--subsets", type=int, default=3, metavar="N", help="to average over (default: 3)")
     tune.add_argument("--out", type=Path, required=True, metavar="DIR", help="trials.jsonl and recipe.yaml")
@@ -38,6 +54,19 @@ def add_commands(commands: Commands) -> None:
         command.add_argument("--work", type=Path, default=Path("data"), metavar="DIR", help="prepared images")
         command.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
         command.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
+        command.add_argument(
+            "--ray",
+            nargs="?",
+            const="local",
+            metavar="ADDRESS",
+            help="work on a Ray cluster, or without an address on a Ray started here",
+        )
+        command.add_argument(
+            "--gpus-per-run",
+            type=gpu_share,
+            metavar="X",
+            help="part of a GPU that a run takes, as 0.2 for five that share one; on Ray",
+        )
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
@@ -45,14 +74,24 @@ def whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def gpu_share(text: str) -> float:
+    """A part of a GPU, or several whole ones."""
+    share = float(text)
+    if not 0 <= share < 1000 or (share > 1 and share != int(share)):
+        raise ValueError
+    return share
+
+
 def bench_(arguments: argparse.Namespace) -> int:
     """`vipriors bench`"""
     from vipriors.bench.contender import read_contender
     from vipriors.bench.grid import Grid, run_grid
     from vipriors.bench.records import read_records
-    from vipriors.bench.table import headline, score_of, score_table
+    from vipriors.bench.table import score_table
     from vipriors.challenges import find
     from vipriors.challenges.schema import read_challenge
+    from vipriors.cli.live import GridTable, shown
+    from vipriors.problems import Problem
 
     grid = Grid(
         challenge=read_challenge(find(arguments.challenge)),
@@ -64,20 +103,33 @@ def bench_(arguments: argparse.Namespace) -> int:
         work=arguments.work,
         precision=arguments.precision,
     )
-    total, finished = len(list(grid.cells())), 0
-    with progress(arguments) as tell:
+    table = GridTable(grid, arguments.retry_failed)
+    with shown(arguments, table):
+        count = run_grid(
+            grid, workers(arguments), retry_failed=arguments.retry_failed, started=table.start, done=table.end
+        )
+    records = read_records(arguments.out)
+    value = {"out": str(arguments.out), "cells": table.all.total(), "run": count}
+    failed = [Problem(f"cell {cell.name}", failure_of(grid, cell)) for cell in grid.failed()]
+    if failed:
+        return print_problems(arguments, failed)
+    return answer(arguments, value, score_table(records))
 
-        def done(cell: Any, record: dict[str, Any]) -> None:
-            nonlocal finished
-            finished += 1
-            words = f"{cell.name} {headline(record)} {score_of(record):.3f}"
-            tell("bench", total - missing + finished, total, words)
 
-        missing = len(grid.missing())
-        tell("bench", total - missing, total, "")
-        run_grid(grid, jobs=arguments.jobs or os.cpu_count() or 1, done=done)
-    table = score_table(read_records(arguments.out))
-    return answer(arguments, {"out": str(arguments.out), "cells": total, "run": missing}, table)
+def failure_of(grid: Grid, cell: Cell) -> str:
+    """Why a cell failed."""
+    from vipriors.bench.records import FAILED
+
+    note = json.loads((grid.out / FAILED / f"{cell.name}.json").read_text(encoding="utf-8"))
+    return f"failed: {note['error']} ({note['where'] or 'place unknown'}); --retry-failed runs it again"
+
+
+def workers(arguments: argparse.Namespace) -> Workers:
+    """Who does the work: processes, unless Ray or parts of GPUs are asked for."""
+    from vipriors.bench.workers import Workers
+
+    address = arguments.ray or ("local" if arguments.gpus_per_run is not None else None)
+    return Workers(arguments.jobs or os.cpu_count() or 1, address, arguments.gpus_per_run)
 
 
 def tune_(arguments: argparse.Namespace) -> int:
@@ -101,6 +153,7 @@ def tune_(arguments: argparse.Namespace) -> int:
         source=arguments.source,
         work=arguments.work,
         precision=arguments.precision,
+        method=arguments.search,
     )
     with progress(arguments) as tell:
         count = 0
@@ -108,8 +161,9 @@ def tune_(arguments: argparse.Namespace) -> int:
         def done(trial: dict[str, Any]) -> None:
             nonlocal count
             count += 1
-            tell("tune", count, search.trials, f"{trial['values']} val_loss {trial['val_loss']:.3f}")
+            stopped = ", stopped early" if "stopped" in trial else ""
+            tell("tune", count, search.trials, f"{trial['values']} val_loss {trial['val_loss']:.3f}{stopped}")
 
-        found = tune(search, jobs=arguments.jobs or os.cpu_count() or 1, done=done)
+        found = tune(search, workers(arguments), done=done)
     file = arguments.out / "recipe.yaml"
     return answer(arguments, {"recipe": str(file), "settings": found.settings}, file.read_text().rstrip())
