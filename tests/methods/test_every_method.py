@@ -112,7 +112,10 @@ def test_the_loss_falls_and_the_log_has_the_held_out_images(name, tmp_path):
     classifier = fitted(name, data, tmp_path, steps=30).model
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert len(lines) == 30
-    assert np.mean([line["loss"] for line in lines[-9:]]) < np.mean([line["loss"] for line in lines[:9]])
+    # Some methods prepare something first, with another loss; this says for which share of the steps.
+    learning = [line["loss"] for line in lines[round(30 * getattr(small(name), "share", 0)) :]]
+    third = len(learning) // 3
+    assert np.mean(learning[-third:]) < np.mean(learning[:third])
     found, truth = classifier.probabilities(data.held_out.images), data.held_out.labels
     assert lines[-1]["val_top1"] == (found.argmax(1) == truth).mean()
     assert lines[-1]["val_loss"] == pytest.approx(
