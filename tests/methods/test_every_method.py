@@ -22,6 +22,8 @@ SHAPES = {"grey": (1, 8, 8), "colour": (3, 12, 8), "13 channels": (13, 7, 9)}
 STEPS = 14
 """Enough for a loss to fall; a fit is stopped and taken up again after nine."""
 CPU = Execution("cpu")
+CHEAPER = {"strong-wide": {"rates": 2, "decays": 1}}
+"""What a method would otherwise do many times in every fit."""
 
 
 def images_of(labels: np.ndarray, shape: tuple[int, int, int], seed: int) -> np.ndarray:
@@ -48,7 +50,7 @@ def small(name: str, **changes):
     """The method at its tiny preset, for a few steps."""
     method = configure(name, "tiny", {})
     few = {"steps": STEPS, "batch_size": 8} if name in NETWORKS else {}
-    return dataclasses.replace(method, **few | changes)
+    return dataclasses.replace(method, **few | CHEAPER.get(name, {}) | changes)
 
 
 def fitted(name: str, data: TrainingSet, folder: Path | None = None, seed: int = 0, **changes):

@@ -8,6 +8,7 @@ where images are mixed; the outcome is the mean over the batch.
 0.0
 """
 
+from vipriors.priors.losses._targets import as_labels, as_soft
 from vipriors.priors.losses.cosine import cosine_loss
 from vipriors.priors.losses.feature_distillation import expected_negative, margin_relu_distance
 from vipriors.priors.losses.gradient_l2 import squared_gradient
@@ -18,6 +19,8 @@ from vipriors.priors.losses.t_vmf import TVmfHead, t_vmf_similarity
 
 __all__ = [
     "TVmfHead",
+    "as_labels",
+    "as_soft",
     "cosine_loss",
     "expected_negative",
     "margin_contrastive_loss",
