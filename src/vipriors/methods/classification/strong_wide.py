@@ -55,10 +55,15 @@ def smallest_that_fits(trials: Sequence[Trial], tolerance: float) -> Trial:
     """The trial with the smallest norm among those whose loss is close to the lowest.
 
     Args:
-        trials: At least one with a finite loss.
+        trials: Of which at least one came to an end.
         tolerance: How much more loss than the lowest is as good.
+
+    Raises:
+        FloatingPointError: The loss of none is finite.
     """
-    lowest = min(trial.loss for trial in trials if math.isfinite(trial.loss))
+    lowest = min(trial.loss for trial in trials)
+    if math.isinf(lowest):
+        raise FloatingPointError("the loss of every trial became infinite")
     return min((t for t in trials if t.loss <= lowest + tolerance), key=lambda trial: trial.norm)
 
 
