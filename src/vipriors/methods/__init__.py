@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import functools
 import importlib
 import typing
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,12 @@ class Listing:
 
 def listings() -> list[Listing]:
     """All methods, in the order of their names."""
+    return list(_listings())
+
+
+@functools.cache
+def _listings() -> tuple[Listing, ...]:
+    # Read once: a run, a grid and the tests ask for methods by name many times.
     found = []
     for path in sorted(ROOT.glob("*/*.py")):
         if path.name.startswith("_"):
@@ -43,7 +50,7 @@ def listings() -> list[Listing]:
         family = path.parent.name
         module = f"{__name__}.{family}.{path.stem}"
         found.append(Listing(path.stem.replace("_", "-"), family, docstring.partition("\n")[0], module))
-    return sorted(found, key=lambda listing: listing.name)
+    return tuple(sorted(found, key=lambda listing: listing.name))
 
 
 def listing(name: str) -> Listing:

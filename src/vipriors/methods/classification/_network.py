@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vipriors.challenges.schema import Invariance
-from vipriors.methods._fitting import fit_network, fresh
+from vipriors.methods._fitting import fit_network, fresh, parameters
 from vipriors.methods.protocol import Context, Fitted, Labelled, TrainingSet
 from vipriors.priors.augment import Compose, CutMix, Cutout, MixUp, TrivialAugment, one_hot
 from vipriors.priors.augment.invariance import allowed
@@ -26,6 +26,26 @@ from vipriors.train import (
     forward_flops,
     with_weights,
 )
+
+
+class Scaffold(nn.Module):
+    """A network, and beside it what is needed only while it is trained.
+
+    Args:
+        network: Takes images `(B, C, H, W)` in [0, 1]; it is what predicts and what is kept.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Any) -> Any:
+        """In evaluation the network's logits; in training whatever the method's loss asks for."""
+        return self.learn(*inputs) if self.training else self.network(*inputs)
+
+    def learn(self, *inputs: Any) -> Any:
+        """What the loss is made of."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -59,6 +79,10 @@ class NetworkMethod(Recipe, ABC):
         """
         return functional.cross_entropy(network(images), targets, label_smoothing=self.label_smoothing)
 
+    def scaffold(self, network: nn.Module, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """What is trained: the network, unless a method puts a `Scaffold` around it."""
+        return network
+
     def fit(self, data: TrainingSet, context: Context) -> Fitted:
         """Trains from random weights."""
         return fit(self, data, context)
@@ -86,8 +110,12 @@ def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
     """Trains a method's network with the common loop."""
     execution = context.execution or Execution()
     classes = len(data.classes)
-    body = fresh(lambda: method.network(data.image_shape, classes), context)
-    network = nn.Sequential(Standardise.of(data.train.images), body)
+
+    def make() -> nn.Module:
+        body = method.network(data.image_shape, classes)
+        network = nn.Sequential(Standardise.of(data.train.images), body)
+        return method.scaffold(network, data.image_shape, classes)
+
     augment = augmentation(method, data.invariance)
     mix = MixUp(method.mixup) if method.mixup else CutMix(method.cutmix) if method.cutmix else None
 
@@ -100,7 +128,7 @@ def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
     held_out = data.held_out
     trained, facts = fit_network(
         method,
-        network,
+        fresh(make, context),
         Batches(
             data.train.images,
             data.train.labels,
@@ -113,6 +141,9 @@ def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
         monitor=(lambda network: validate(network, held_out, execution)) if held_out else None,
         flops=lambda trained: forward_flops(trained, data.image_shape),
     )
+    if isinstance(trained, Scaffold):
+        trained = trained.network
+        facts["parameters"] = parameters(trained)
     return Fitted(NetworkClassifier(trained, execution), facts)
 
 

@@ -8,15 +8,23 @@ where images are mixed; the outcome is the mean over the batch.
 0.0
 """
 
+from vipriors.priors.losses._targets import as_labels, as_soft
 from vipriors.priors.losses.cosine import cosine_loss
+from vipriors.priors.losses.feature_distillation import expected_negative, margin_relu_distance
 from vipriors.priors.losses.gradient_l2 import squared_gradient
+from vipriors.priors.losses.margin_contrastive import margin_contrastive_loss
 from vipriors.priors.losses.ole import orthogonal_low_rank
 from vipriors.priors.losses.positive_class import positive_class_loss
 from vipriors.priors.losses.t_vmf import TVmfHead, t_vmf_similarity
 
 __all__ = [
     "TVmfHead",
+    "as_labels",
+    "as_soft",
     "cosine_loss",
+    "expected_negative",
+    "margin_contrastive_loss",
+    "margin_relu_distance",
     "orthogonal_low_rank",
     "positive_class_loss",
     "squared_gradient",

@@ -1,0 +1,84 @@
+"""Contrast with a margin and distillation of features, element by element from the papers."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import truncnorm
+from torch.nn import functional
+
+from vipriors.priors.losses.feature_distillation import expected_negative, margin_relu_distance
+from vipriors.priors.losses.margin_contrastive import margin_contrastive_loss
+
+
+def unit(*shape):
+    return functional.normalize(torch.randn(*shape, dtype=torch.float64), dim=1)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.4])
+def test_contrast_against_the_formula(margin):
+    torch.manual_seed(0)
+    queries, keys, negatives = unit(4, 6), unit(4, 6), unit(9, 6)
+    expected = 0.0
+    for q, k in zip(queries, keys, strict=True):
+        near = math.exp((float(q @ k) - margin) / 0.2)
+        far = sum(math.exp(float(q @ n) / 0.2) for n in negatives)
+        expected -= math.log(near / (near + far)) / 4
+    found = margin_contrastive_loss(queries, keys, negatives, margin, temperature=0.2)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert found >= margin_contrastive_loss(queries, keys, negatives, 0.0, temperature=0.2)
+
+
+def test_its_gradient_draws_query_and_key_together():
+    torch.manual_seed(0)
+    queries, keys, negatives = unit(3, 5).requires_grad_(), unit(3, 5), unit(4, 5)
+    (gradient,) = torch.autograd.grad(margin_contrastive_loss(queries, keys, negatives), queries)
+    for place in [(0, 1), (2, 4)]:
+        values = []
+        for sign in (1, -1):
+            moved = queries.detach().clone()
+            moved[place] += sign * 1e-2
+            values.append(margin_contrastive_loss(moved, keys, negatives).item())
+        assert gradient[place].item() == pytest.approx((values[0] - values[1]) / 2e-2, rel=1e-2, abs=1e-4)
+    assert (gradient * keys).sum() < 0
+
+
+def test_the_expectation_of_what_is_negative():
+    mean = torch.tensor([0.0, 0.5, -1.0, 2.0, -0.3])
+    deviation = torch.tensor([1.0, 0.7, -2.0, 1.0, 0.01])
+    for m, d, found in zip(mean, deviation, expected_negative(mean, deviation), strict=True):
+        d = abs(float(d))
+        oracle = truncnorm.mean(-np.inf, -float(m) / d, loc=float(m), scale=d)
+        assert found.item() == pytest.approx(oracle, rel=1e-4)
+    never = expected_negative(torch.tensor([5.0]), torch.tensor([0.5]))
+    assert never.item() == pytest.approx(-1.5)
+    assert torch.isfinite(expected_negative(torch.tensor([1.0, -1.0]), torch.zeros(2))).all()
+
+
+def test_distance_by_the_published_cases():
+    torch.manual_seed(0)
+    student, teacher = torch.randn(2, 3, 4, 5, requires_grad=True), torch.randn(2, 3, 4, 5)
+    least = torch.tensor([-0.5, -1.0, -0.1])
+    total = 0
+    for place in np.ndindex(2, 3, 4, 5):
+        s, t, m = student[place], teacher[place], least[place[1]]
+        if t > 0:
+            total = total + (s - t) ** 2
+        elif t > m:
+            total = total + (s - t) ** 2 * (s > t)
+        else:
+            total = total + (s - m) ** 2 * (s > m)
+    found = margin_relu_distance(student, teacher, least)
+    torch.testing.assert_close(found, total / 120)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, student, retain_graph=True)[0],
+        torch.autograd.grad(total / 120, student)[0],
+    )
+
+
+def test_distance_is_nothing_for_the_same_and_for_what_both_silence():
+    teacher, least = torch.randn(1, 2, 3, 3), torch.tensor([-10.0, -10.0])
+    assert margin_relu_distance(teacher, teacher, least) == 0
+    silent = torch.full((1, 2, 3, 3), -2.0)
+    assert margin_relu_distance(silent, torch.full_like(silent, -5.0), torch.tensor([-1.0, -1.5])) == 0
