@@ -9,7 +9,7 @@ Source: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014, and th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +40,7 @@ class Index:
         sizes: N pairs of height and width in pixels.
         categories: K ids of categories.
         names: K names of categories.
+        listed: the N positions of the images in the order of the file, where there is one.
 
     Raises:
         BadInput: lengths differ, ids do not ascend, or there are none.
@@ -49,6 +50,7 @@ class Index:
     sizes: tuple[tuple[int, int], ...]
     categories: tuple[int, ...]
     names: tuple[str, ...]
+    listed: tuple[int, ...] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         problems = []
