@@ -1,8 +1,8 @@
 """Which error each found object is: the first half of TIDE, before any average precision is computed.
 
-Results are taken by falling score, at most `MOST_FOUND` an image. Each takes, of the objects of its class that
-are still free, the one it overlaps most, if by `foreground` or more. One that took none is ignored if it lies
-in a crowd of its class. What is then left is an error, the first of these that fits:
+Results are taken by falling score, at most `MOST_FOUND` an image. Each takes, of the objects of its class
+that are still free, the one it overlaps most, if by `foreground` or more. One that took none is ignored if
+it lies in a crowd of its class. What is then left is an error, the first of these that fits:
 
     Loc   it overlaps an object of its class by `background` to `foreground`, and none of them more
     Cls   it overlaps an object of another class by `foreground` or more
@@ -12,7 +12,8 @@ in a crowd of its class. What is then left is an error, the first of these that 
 
 An object is a Miss if no result took it and no Loc or Cls is about it.
 
-Source: Bolya, Foley, Hays, Hoffman: TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV 2020.
+Source: Bolya, Foley, Hays, Hoffman: TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV
+2020.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ def _chosen(pairs: Pairs, which: NDArray[np.bool_]) -> Pairs:
 
 
 def _best(pairs: Pairs, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The object that each of D results overlaps most, the first of equals, and by how much: −1 and 0 if none."""
+    """The object that each of D results overlaps most, the first of equals, and by how much; or −1 and 0."""
     order = np.lexsort((pairs.objects, -pairs.overlaps, pairs.places))
     places, firsts = np.unique(pairs.places[order], return_index=True)
     objects, overlaps = np.full(count, -1, dtype=np.int64), np.zeros(count)

@@ -31,8 +31,8 @@ What differs from the package in either case: where nothing was found, or a repa
 AP is 0 or 100 (the package divides by zero); results in images that the labels lack are refused by `check`
 (the package drops them); scores may be below −1.
 
-Source: Bolya, Foley, Hays, Hoffman: TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV 2020;
-its package, github.com/dbolya/tide.
+Source: Bolya, Foley, Hays, Hoffman: TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV
+2020; its package, github.com/dbolya/tide.
 """
 
 from __future__ import annotations
