@@ -25,7 +25,8 @@ AP is then COCO's AP50 where `foreground` is 0.5:
    counted as right. Corrected: they are no errors.
 6. Whether a result lies in a crowd: its share inside is above `foreground`. Corrected: or equal.
 7. Of objects that a result overlaps equally it takes the first. Corrected: the last, as in COCO.
-8. The 101 recalls are k / 100. Corrected: COCO's, which differ from these in the last digit.
+8. The 101 recalls are k / 100. Corrected: COCO's, some of which are larger in the last digit; it matters to a
+   class with 20, 25, 50 or 100 objects, of which such a share may be found exactly.
 
 What differs from the package in either case: where nothing was found, or a repair leaves nothing to be found,
 AP is 0 or 100 (the package divides by zero); results in images that the labels lack are refused by `check`
@@ -189,12 +190,10 @@ class _Points:
         right, each = self.right[order], []
         for class_, (start, end) in enumerate(pairwise(bounds.tolist())):
             objects = int(scale.objects[class_])
-            if scale.counted is None and (objects or end > start):
-                each.append(_average_precision(right[start:end], objects, scale.recalls) if objects else 0.0)
-            elif scale.counted is not None and scale.counted[class_]:
-                nothing_left = 0.0 if end > start else 100.0
-                ap = _average_precision(right[start:end], objects, scale.recalls) if objects else nothing_left
-                each.append(ap)
+            if objects:
+                each.append(_average_precision(right[start:end], objects, scale.recalls))
+            elif end > start if scale.counted is None else scale.counted[class_]:
+                each.append(0.0 if end > start else 100.0)
         return sum(each) / len(each) if each else 100.0
 
 
