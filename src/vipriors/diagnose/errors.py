@@ -19,6 +19,7 @@ Source: Bolya, Foley, Hays, Hoffman: TIDE: A General Toolbox for Identifying Obj
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,38 +100,36 @@ def errors_of(
     order = _ordered(results, image_order, settings.corrected)
     single = np.where(objects.crowds, -1, objects.images)
     pairs = overlapping(order, results.images, single, overlaps, settings.background)
-    same = results.classes[order][pairs.places] == objects.classes[pairs.objects]
-    taken_by = _match(_chosen(pairs, same & (pairs.overlaps >= settings.foreground)), settings.corrected)
-    taker = np.full(len(order), -1, dtype=np.int64)
-    taker[list(taken_by.values())] = list(taken_by.keys())
-    taken = np.zeros(len(objects.images), dtype=bool)
-    taken[list(taken_by)] = True
-    ignored = _in_crowds(objects, results, order, taker < 0, overlaps, settings)
-
-    own, own_overlaps = _best(_chosen(pairs, same), len(order))
+    same = results.classes[order[pairs.places]] == objects.classes[pairs.objects]
+    of_same = _chosen(pairs, same)
+    hit, hit_overlaps = _best(_matched(of_same, settings), len(order))
+    own, own_overlaps = _best(of_same, len(order))
     other, other_overlaps = _best(_chosen(pairs, ~same), len(order))
-    labels = np.select(
-        [
-            taker >= 0,
-            ignored & settings.corrected,
-            (own_overlaps >= settings.background) & (own_overlaps <= settings.foreground),
-            other_overlaps >= settings.foreground,
-            own_overlaps > settings.foreground,
-            np.maximum(own_overlaps, other_overlaps) <= settings.background,
-        ],
-        [HIT, IGNORED, LOC, CLS, DUPE, BKG],
-        BOTH,
-    ).astype(np.int8)
-    about = np.select([labels == HIT, labels == LOC, labels == CLS], [taker, own, other], -1)
+    hits, largest = hit >= 0, np.maximum(own_overlaps, other_overlaps)
+    ignored = _in_crowds(objects, results, order, np.flatnonzero(~hits), overlaps, settings)
+
+    rules = {
+        HIT: hits,
+        IGNORED: ignored & settings.corrected,
+        LOC: (own_overlaps >= settings.background) & (own_overlaps <= settings.foreground),
+        CLS: other_overlaps >= settings.foreground,
+        DUPE: own_overlaps > settings.foreground,
+        BKG: largest <= settings.background,
+    }
+    labels = np.select(list(rules.values()), list(rules), BOTH).astype(np.int8)
+    of_label = [labels == HIT, labels == LOC, labels == CLS]
+    about = np.select(of_label, [hit, own, other], -1)
+    with_object = np.select(of_label, [hit_overlaps, own_overlaps, other_overlaps], largest)
+
+    taken = np.zeros(len(objects.images), dtype=bool)
+    taken[hit[hits]] = True
     # The surest comes first in the order; an image's results are never about another's objects.
-    of_free = np.flatnonzero((about >= 0) & (labels != HIT) & ~taken[about])
-    firsts = of_free[np.unique(about[of_free], return_index=True)[1]]
+    repairs = np.flatnonzero((about >= 0) & ~hits & ~taken[about])
+    repairs = repairs[np.unique(about[repairs], return_index=True)[1]]
     wins = np.zeros(len(order), dtype=bool)
-    wins[firsts] = True
+    wins[repairs] = True
     missed = ~taken & ~objects.crowds
-    missed[about[firsts]] = False
-    best = np.maximum(own_overlaps, other_overlaps)
-    with_object = _overlaps_with(pairs, about, best)
+    missed[about[repairs]] = False
     return Errors(order, labels, ignored, about, with_object, wins, taken, missed)
 
 
@@ -147,39 +146,43 @@ def _ordered(results: Results, image_order: NDArray[np.int64], per_class: bool) 
     return order[ranks < MOST_FOUND]
 
 
-def _match(pairs: Pairs, last_of_equals: bool) -> dict[int, int]:
-    """The place of the result that took each object, of pairs that overlap enough."""
-    ties = -pairs.objects if last_of_equals else pairs.objects
-    order = np.lexsort((ties, -pairs.overlaps, pairs.places))
-    taken_by: dict[int, int] = {}
-    last = -1
-    for place, object_ in zip(pairs.places[order].tolist(), pairs.objects[order].tolist(), strict=True):
-        if place != last and object_ not in taken_by:
-            taken_by[object_] = last = place
-    return taken_by
+def _matched(pairs: Pairs, settings: Settings) -> Pairs:
+    """The pairs of a result and the object that it took, from all pairs of the same class."""
+    enough = np.flatnonzero(pairs.overlaps >= settings.foreground)
+    places, objects = pairs.places[enough], pairs.objects[enough]
+    ties = -objects if settings.corrected else objects
+    order = np.lexsort((ties, -pairs.overlaps[enough], places))
+    took, taken, last = [], set(), -1
+    for pair, place, object_ in zip(
+        order.tolist(), places[order].tolist(), objects[order].tolist(), strict=True
+    ):
+        if place != last and object_ not in taken:
+            took.append(pair)
+            taken.add(object_)
+            last = place
+    return _chosen(pairs, enough[took])
 
 
 def _in_crowds(
     objects: Objects,
     results: Results,
     order: NDArray[np.int64],
-    free: NDArray[np.bool_],
+    free: NDArray[np.int64],
     overlaps: Overlaps,
     settings: Settings,
 ) -> NDArray[np.bool_]:
-    """Which of the D results that took no object lie in a crowd of their class."""
+    """Which of the D results lie in a crowd of their class, of those at the places `free` `(F,)`."""
     classes = 1 + int(max(objects.classes.max(initial=0), results.classes.max(initial=0)))
     crowds = np.where(objects.crowds, objects.images * classes + objects.classes, -1)
-    places = np.flatnonzero(free)
     groups = results.images * classes + results.classes
-    pairs = overlapping(order[places], groups, crowds, overlaps, settings.foreground)
+    pairs = overlapping(order[free], groups, crowds, overlaps, settings.foreground)
     inside = (pairs.overlaps > settings.foreground) | settings.corrected
     ignored = np.zeros(len(order), dtype=bool)
-    ignored[places[pairs.places[inside]]] = True
+    ignored[free[pairs.places[inside]]] = True
     return ignored
 
 
-def _chosen(pairs: Pairs, which: NDArray[np.bool_]) -> Pairs:
+def _chosen(pairs: Pairs, which: NDArray[Any]) -> Pairs:
     return Pairs(pairs.places[which], pairs.objects[which], pairs.overlaps[which])
 
 
@@ -191,13 +194,3 @@ def _best(pairs: Pairs, count: int) -> tuple[NDArray[np.int64], NDArray[np.float
     objects[places] = pairs.objects[order[firsts]]
     overlaps[places] = pairs.overlaps[order[firsts]]
     return objects, overlaps
-
-
-def _overlaps_with(
-    pairs: Pairs, about: NDArray[np.int64], otherwise: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The overlap of each of D results with the object it is about, where it is about one."""
-    overlaps = otherwise.copy()
-    with_it = pairs.objects == about[pairs.places]
-    overlaps[pairs.places[with_it]] = pairs.overlaps[with_it]
-    return overlaps
