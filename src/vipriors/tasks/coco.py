@@ -9,7 +9,7 @@ Source: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014, and th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +40,7 @@ class Index:
         sizes: N pairs of height and width in pixels.
         categories: K ids of categories.
         names: K names of categories.
+        listed: the N positions of the images in the order of the file, where there is one.
 
     Raises:
         BadInput: lengths differ, ids do not ascend, or there are none.
@@ -49,6 +50,7 @@ class Index:
     sizes: tuple[tuple[int, int], ...]
     categories: tuple[int, ...]
     names: tuple[str, ...]
+    listed: tuple[int, ...] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         problems = []
@@ -121,13 +123,13 @@ def faults_of_ids(
     entry: Entry, images: Mapping[int, int], categories: Mapping[int, int]
 ) -> Iterator[tuple[str, str]]:
     """What is wrong with the ids in an annotation or result: the kind of problem and its message."""
-    for field, known, what in (
+    for key, known, what in (
         ("image_id", images, "an image of the test set"),
         ("category_id", categories, "a category"),
     ):
-        id_ = entry.get(field)
+        id_ = entry.get(key)
         if not is_whole(id_):
             expected = f"expected a whole number as in the ground truth, such as {next(iter(known))}"
-            yield f"entries with a wrong {field}", f"{field} is {said(id_)}; {expected}"
+            yield f"entries with a wrong {key}", f"{key} is {said(id_)}; {expected}"
         elif id_ not in known:
-            yield f"entries with an unknown {field}", f"{field} {said(id_)} is not the id of {what}"
+            yield f"entries with an unknown {key}", f"{key} {said(id_)} is not the id of {what}"

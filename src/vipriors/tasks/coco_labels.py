@@ -108,12 +108,15 @@ def _index(images: Sequence[Any], categories: Sequence[Any], findings: Findings)
                 findings.add(f"{part} with a duplicate id", message, at=place)
     if findings:
         return None
+    listed = [entry["id"] for entry in images]
     images, categories = (
         sorted(entries, key=lambda entry: int(entry["id"])) for entries in (images, categories)
     )
+    places = positions([entry["id"] for entry in images])
     return Index(
         tuple(entry["id"] for entry in images),
         tuple((entry["height"], entry["width"]) for entry in images),
         tuple(entry["id"] for entry in categories),
         tuple(entry["name"] for entry in categories),
+        tuple(places[id_] for id_ in listed),
     )

@@ -79,7 +79,8 @@ def match(objects: Objects, results: Results, areas: NDArray[np.float64], overla
     classes = 1 + max(objects.classes.max(initial=0), results.classes.max(initial=0))
     groups = results.images * classes + results.classes
     order, ranks = _ordered(results, groups)
-    pairs = _overlapping(order, groups, objects.images * classes + objects.classes, overlaps)
+    of_objects = objects.images * classes + objects.classes
+    pairs = overlapping(order, groups, of_objects, overlaps, THRESHOLDS[0])
     countable = _in_range(objects.areas) & ~objects.crowds[:, np.newaxis]
     candidates, of_pairs = np.unique(pairs.places, return_inverse=True)
     turns = _places_in_runs(
@@ -90,8 +91,14 @@ def match(objects: Objects, results: Results, areas: NDArray[np.float64], overla
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """P pairs of a result, by its place in the order, and an object whose overlap reaches a threshold."""
+class Pairs:
+    """P pairs of a result, by its place in the order, and an object whose overlap reaches a threshold.
+
+    Attributes:
+        places: `(P,)` int64, of the results.
+        objects: `(P,)` int64.
+        overlaps: `(P,)` float64.
+    """
 
     places: NDArray[np.int64]
     objects: NDArray[np.int64]
@@ -108,10 +115,22 @@ def _ordered(results: Results, groups: NDArray[np.int64]) -> tuple[NDArray[np.in
     return order[counted], ranks[counted]
 
 
-def _overlapping(
-    order: NDArray[np.int64], groups: NDArray[np.int64], object_groups: NDArray[np.int64], overlaps: Overlaps
-) -> _Pairs:
-    """All pairs in the same group whose overlap reaches the lowest threshold."""
+def overlapping(
+    order: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    object_groups: NDArray[np.int64],
+    overlaps: Overlaps,
+    lowest: float,
+) -> Pairs:
+    """All pairs in the same group whose overlap reaches the lowest threshold.
+
+    Args:
+        order: `(D,)` indices of results.
+        groups: `(R,)` the group of each result.
+        object_groups: `(G,)` the group of each object.
+        overlaps: as `match` takes it.
+        lowest: the smallest overlap of a pair.
+    """
     by_group = np.argsort(object_groups, kind="stable")
     wanted = groups[order]
     firsts, ends = (np.searchsorted(object_groups[by_group], wanted, side) for side in ("left", "right"))
@@ -126,9 +145,9 @@ def _overlapping(
         place = np.repeat(places[start:end], count)
         object_ = by_group[np.repeat(firsts[places[start:end]], count) + _counted_up(count)]
         overlap = overlaps(order[place], object_)
-        enough = overlap >= THRESHOLDS[0]
-        parts.append(_Pairs(place[enough], object_[enough], overlap[enough]))
-    return _Pairs(
+        enough = overlap >= lowest
+        parts.append(Pairs(place[enough], object_[enough], overlap[enough]))
+    return Pairs(
         np.concatenate([np.zeros(0, dtype=np.int64), *(part.places for part in parts)]),
         np.concatenate([np.zeros(0, dtype=np.int64), *(part.objects for part in parts)]),
         np.concatenate([np.zeros(0), *(part.overlaps for part in parts)]),
@@ -136,7 +155,7 @@ def _overlapping(
 
 
 def _take(
-    pairs: _Pairs,
+    pairs: Pairs,
     of_pairs: NDArray[np.int64],
     turns: NDArray[np.int64],
     countable: NDArray[np.bool_],
