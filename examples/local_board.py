@@ -29,6 +29,7 @@ PATIENCE = 300.0
 
 
 def main() -> None:
+    """Submits, scores, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path)
     parser.add_argument("--home", type=Path, help="the board's folder (default: RUNS/board)")

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Examples are slow now and then where other work runs beside the tests; no test is about time.
+hypothesis.settings.register_profile("vipriors", deadline=None)
+hypothesis.settings.load_profile("vipriors")
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
-from vipriors.cli.output import Commands, add_command, answer, progress
+from vipriors.cli.measure import add_workers, run_shown
+from vipriors.cli.output import Commands, add_command, answer
 
 
 def add_commands(commands: Commands) -> None:
@@ -19,7 +19,8 @@ def add_commands(commands: Commands) -> None:
     claim.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (default: 5)")
     claim.add_argument("--store", type=Path, metavar="DIR", help="of records (default: results/claims)")
     claim.add_argument("--work", type=Path, default=Path("data"), metavar="DIR", help="prepared images")
-    claim.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
+    claim.add_argument("--retry-failed", action="store_true", help="run cells again that failed before")
+    add_workers(claim)
 
 
 def claim_(arguments: argparse.Namespace) -> int:
@@ -31,7 +32,7 @@ def claim_(arguments: argparse.Namespace) -> int:
         return _list(arguments, store)
     system = claims.find_system(arguments.system)
     for claim in system.card.claims:
-        _measure(arguments, claims.grid_of(system, claim, arguments.seeds, store, arguments.work))
+        run_shown(arguments, claims.grid_of(system, claim, arguments.seeds, store, arguments.work))
     found = [claims.outcome(system, claim, store) for claim in system.card.claims]
     lines = [f"{system.card.system} {system.card.name} ({system.method.name})"]
     for one in found:
@@ -60,19 +61,3 @@ def _json(system: Any, outcomes: list[Any]) -> dict[str, Any]:
         "task": system.method.family,
         "claims": [one.to_json() for one in outcomes],
     }
-
-
-def _measure(arguments: argparse.Namespace, grid: Any) -> None:
-    from vipriors.bench.grid import run_grid
-
-    total = len(list(grid.cells()))
-    with progress(arguments) as tell:
-        finished = total - len(grid.missing())
-        tell("claim", finished, total, "")
-
-        def done(cell: Any, record: dict[str, Any]) -> None:
-            nonlocal finished
-            finished += 1
-            tell("claim", finished, total, cell.name)
-
-        run_grid(grid, jobs=arguments.jobs or os.cpu_count() or 1, done=done)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vipriors.cli.output import Commands, add_command, answer, print_problems, progress
+from vipriors.cli.output import Commands, add_command, answer, progress
 
 if TYPE_CHECKING:
     from vipriors.bench.grid import Grid
@@ -53,20 +53,25 @@ def add_commands(commands: Commands) -> None:
         command.add_argument("--source", type=Path, metavar="DIR", help="your copy of the source")
         command.add_argument("--work", type=Path, default=Path("data"), metavar="DIR", help="prepared images")
         command.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-        command.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
-        command.add_argument(
-            "--ray",
-            nargs="?",
-            const="local",
-            metavar="ADDRESS",
-            help="work on a Ray cluster, or without an address on a Ray started here",
-        )
-        command.add_argument(
-            "--gpus-per-run",
-            type=gpu_share,
-            metavar="X",
-            help="part of a GPU that a run takes, as 0.2 for five that share one; on Ray",
-        )
+        add_workers(command)
+
+
+def add_workers(command: argparse.ArgumentParser) -> None:
+    """Arguments that say who does the work."""
+    command.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
+    command.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="work on a Ray cluster, or without an address on a Ray started here",
+    )
+    command.add_argument(
+        "--gpus-per-run",
+        type=gpu_share,
+        metavar="X",
+        help="part of a GPU that a run takes, as 0.2 for five that share one; on Ray",
+    )
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
@@ -85,13 +90,11 @@ def gpu_share(text: str) -> float:
 def bench_(arguments: argparse.Namespace) -> int:
     """`vipriors bench`"""
     from vipriors.bench.contender import read_contender
-    from vipriors.bench.grid import Grid, run_grid
+    from vipriors.bench.grid import Grid
     from vipriors.bench.records import read_records
     from vipriors.bench.table import score_table
     from vipriors.challenges import find
     from vipriors.challenges.schema import read_challenge
-    from vipriors.cli.live import GridTable, shown
-    from vipriors.problems import Problem
 
     grid = Grid(
         challenge=read_challenge(find(arguments.challenge)),
@@ -103,17 +106,29 @@ def bench_(arguments: argparse.Namespace) -> int:
         work=arguments.work,
         precision=arguments.precision,
     )
-    table = GridTable(grid, arguments.retry_failed)
+    count = run_shown(arguments, grid)
+    value = {"out": str(arguments.out), "cells": len(list(grid.cells())), "run": count}
+    return answer(arguments, value, score_table(read_records(arguments.out)))
+
+
+def run_shown(arguments: argparse.Namespace, grid: Grid) -> int:
+    """Runs the cells of a grid that are missing, in a live table, and says how many there were.
+
+    Raises:
+        BadInput: Cells have failed, now or before; lists them with the causes.
+    """
+    from vipriors.bench.grid import run_grid
+    from vipriors.cli.live import GridTable, shown
+    from vipriors.problems import BadInput, Problem
+
+    retry: bool = arguments.retry_failed
+    table = GridTable(grid, retry)
     with shown(arguments, table):
-        count = run_grid(
-            grid, workers(arguments), retry_failed=arguments.retry_failed, started=table.start, done=table.end
-        )
-    records = read_records(arguments.out)
-    value = {"out": str(arguments.out), "cells": table.all.total(), "run": count}
+        count = run_grid(grid, workers(arguments), retry_failed=retry, started=table.start, done=table.end)
     failed = [Problem(f"cell {cell.name}", failure_of(grid, cell)) for cell in grid.failed()]
     if failed:
-        return print_problems(arguments, failed)
-    return answer(arguments, value, score_table(records))
+        raise BadInput(failed)
+    return count
 
 
 def failure_of(grid: Grid, cell: Cell) -> str:
