@@ -38,11 +38,13 @@ class Leaderboard:
         part: of the test, over which the scores are.
         version: of the labels.
         lines: the first one first.
+        entries: all that may rank, those too that another of their team stands for.
     """
 
     part: str
     version: int
     lines: Sequence[Line]
+    entries: Sequence[Entry] = ()
 
 
 def part_shown(phase: Phase, at: datetime) -> str:
@@ -87,7 +89,7 @@ def leaderboard(
     )
     details = {row[0]: row[1:] for row in about}
     lines = [Line(place, *details[place.entry.submission]) for place in places]
-    return Leaderboard(part, challenge.shown_version, lines)
+    return Leaderboard(part, challenge.shown_version, lines, entries)
 
 
 def entries_of(session: Session, phase: Phase, part: str) -> list[Entry]:
