@@ -142,6 +142,7 @@ def test_cookies(tmp_path, base_url: str) -> None:
     [
         "https://evil.example",
         "//evil.example",
+        "///evil.example",
         "/\\evil.example",
         "\\\\evil.example",
         "/\t/evil.example",

@@ -20,7 +20,17 @@ from web_helpers import KIND, Browser, enter, entry, finish, form, upload, words
 
 from vipriors.board import jobs, service
 from vipriors.board.core import Board
-from vipriors.board.models import Challenge, Invitation, Person, Phase, Score, Submission, Team, now
+from vipriors.board.models import (
+    Attachment,
+    Challenge,
+    Invitation,
+    Person,
+    Phase,
+    Score,
+    Submission,
+    Team,
+    now,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_passwords")
 
@@ -104,6 +114,18 @@ class TestLeaderboard:
         assert "2 new Bob near the leader late 72.00 70.0 – 74.0" in bob
         assert "3 new Cid 50.00" in cid and "near" not in cid
         assert all('class="bar"' in row for row in rows[1:])
+
+    def test_audited_runs_have_a_badge(self, board: Board) -> None:
+        audits = {"Ada": [True], "Bob": [True, False], "Cid": [None], "Dan": []}
+        for salt, (name, outcomes) in enumerate(audits.items()):
+            made = entry(board, name, 0.9 - salt / 10, salt)
+            with board.database.writing() as session, session.begin():
+                for number, passed in enumerate(outcomes):
+                    audit = None if passed is None else {"passed": passed, "at": f"2031-01-0{number + 1}"}
+                    about = {"kind": "run", "file_key": "x", "file_name": "run.zip", "sha256": "", "size": 1}
+                    session.add(Attachment(submission_id=made.submission, audit=audit, **about))
+        said = words(Browser(board).get("/c/tiny/leaderboard"))
+        assert said.count("audited") == 1 and "Ada audited" in said
 
     def test_ties_share_a_rank_and_undefined_scores_have_none(self, board: Board) -> None:
         for salt, name in enumerate(("Ada", "Bob")):
@@ -420,7 +442,7 @@ class TestSubmission:
         assert answer.status_code == 400 and "was taken off the leaderboard" in words(answer)
 
     def test_others_never_know(self, board: Board) -> None:
-        ada, eve = entry(board, "Ada", 0.9), enter(board, "Eve")
+        ada, eve = entry(board, "Ada", 0.9), entry(board, "Eve", 0.5, 1)
         for path in ("", "/status", "/file"):
             assert eve.get(f"/s/{ada.submission}{path}").status_code == 404
             assert eve.get(f"/s/{'0' * 26}{path}").status_code == 404

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from vipriors.board.models import PENDING, SCORED, Phase, Score, Submission, Team, now
+from vipriors.board.attached import audit_passed
+from vipriors.board.models import PENDING, SCORED, Attachment, Phase, Score, Submission, Team, now
 from vipriors.board.ranking import Entry, Place, ranked, standing
 
 HIDDEN = "hidden"
@@ -28,6 +29,8 @@ class Line:
     declaration: dict[str, Any]
     late: bool
     qualified: bool
+    audited: bool
+    """An audit of its run has passed."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,13 @@ class Leaderboard:
         part: of the test, over which the scores are.
         version: of the labels.
         lines: the first one first.
+        entries: all that may rank, those too that another of their team stands for.
     """
 
     part: str
     version: int
     lines: Sequence[Line]
+    entries: Sequence[Entry] = ()
 
 
 def part_shown(phase: Phase, at: datetime) -> str:
@@ -86,8 +91,13 @@ def leaderboard(
         .where(Submission.id.in_(shown))
     )
     details = {row[0]: row[1:] for row in about}
-    lines = [Line(place, *details[place.entry.submission]) for place in places]
-    return Leaderboard(part, challenge.shown_version, lines)
+    audited = _audited(session, shown)
+    lines = []
+    for place in places:
+        submission = place.entry.submission
+        team, declaration, late, qualified = details[submission]
+        lines.append(Line(place, team, declaration, late, qualified, submission in audited))
+    return Leaderboard(part, challenge.shown_version, lines, entries)
 
 
 def entries_of(session: Session, phase: Phase, part: str) -> list[Entry]:
@@ -113,6 +123,15 @@ def entries_of(session: Session, phase: Phase, part: str) -> list[Entry]:
         )
     )
     return [Entry(*row) for row in found]
+
+
+def _audited(session: Session, submissions: Sequence[str]) -> set[str]:
+    """Those whose run was audited last with success."""
+    attached: dict[str, list[Attachment]] = {}
+    runs = select(Attachment).where(Attachment.kind == "run", Attachment.submission_id.in_(submissions))
+    for attachment in session.scalars(runs):
+        attached.setdefault(attachment.submission_id, []).append(attachment)
+    return {submission for submission, runs in attached.items() if audit_passed(runs)}
 
 
 def place_in_queue(session: Session, submission: Submission) -> int | None:

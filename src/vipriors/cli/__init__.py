@@ -24,9 +24,9 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
-    "markdown_it": "board",
-    "nh3": "board",
     "httpx": "submit",
+    **dict.fromkeys(("argon2", "dbos", "fastapi", "fsspec", "markdown_it", "nh3"), "board"),
+    **dict.fromkeys(("psycopg", "pypdf", "python_multipart", "sqlalchemy", "uvicorn"), "board"),
 }
 """What a core install lacks, and the extra that brings it."""
 

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vipriors.board.core import Board, NotFound
 from vipriors.board.web import api, errors
+from vipriors.board.web.caching import PageCache
 from vipriors.board.web.pages import account, challenge, home, leaderboard, submissions, submitting, teams
 from vipriors.board.web.rendering import static_files
 from vipriors.board.web.security import YEAR, Cookies, RateLimits, SecurityHeaders
@@ -82,6 +83,7 @@ def make_app(board: Board, *, worker: bool = False) -> FastAPI:
     app.state.board = board
     app.state.cookies = Cookies(board)
     app.state.limits = RateLimits()
+    app.state.pages = PageCache(board.database)
     for module in PAGES:
         app.include_router(module.router)
     app.include_router(static)

@@ -50,15 +50,15 @@ def interval_bar(entry: Entry, span: tuple[float, float], emphasis: bool = False
         return 5 + (value - low) / width * (BAR_WIDTH - 10)
 
     assert entry.value is not None
-    middle, kind = BAR_HEIGHT / 2, "main" if emphasis else "other"
-    parts = [svg_line("scale", 0, middle, BAR_WIDTH, middle)]
+    middle, kind = BAR_HEIGHT // 2, "main" if emphasis else "other"
+    parts = f'<path class="scale" d="M0 {middle}H{BAR_WIDTH}"/>'
     if entry.low is not None and entry.high is not None:
-        parts.append(svg_line(f"interval {kind}", across(entry.low), middle, across(entry.high), middle))
-    dot = Markup('<circle class="dot {}" cx="{:.1f}" cy="{}" r="3.5"/>')
-    parts.append(dot.format(kind, across(entry.value), middle))
-    form = '<svg class="bar" viewBox="0 0 {} {}" width="{}" height="{}" aria-hidden="true">{}</svg>'
-    sizes = (BAR_WIDTH, BAR_HEIGHT, BAR_WIDTH, BAR_HEIGHT)
-    return Markup(form).format(*sizes, Markup("").join(parts))
+        line = f"M{across(entry.low):.1f} {middle}H{across(entry.high):.1f}"
+        parts += f'<path class="interval {kind}" d="{line}"/>'
+    parts += f'<circle class="dot {kind}" cx="{across(entry.value):.1f}" cy="{middle}" r="3.5"/>'
+    size = f'viewBox="0 0 {BAR_WIDTH} {BAR_HEIGHT}" width="{BAR_WIDTH}" height="{BAR_HEIGHT}"'
+    # Numbers alone, so nothing to escape; there may be hundreds of these in a page.
+    return Markup(f'<svg class="bar" {size} aria-hidden="true">{parts}</svg>')
 
 
 def best_chart(

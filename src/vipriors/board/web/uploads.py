@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from vipriors.problems import BadInput
 
 STALLED = 60.0
 """Seconds without a byte after which an upload is given up."""
+
+LEAST_RATE = 2**10
+"""Bytes a second that must arrive, once an upload has taken as long as it may stall."""
 
 WRITE_AT = 2**20
 """Bytes that are gathered before they are written."""
@@ -98,6 +102,7 @@ async def discard(request: Request, seconds: float = 5.0) -> None:
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
     stream = request.stream()
+    begun, size = time.monotonic(), 0
     while True:
         try:
             with anyio.fail_after(STALLED):
@@ -106,6 +111,10 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
             return
         except TimeoutError:
             raise TooSlow from None
+        size += len(piece)
+        taken = time.monotonic() - begun
+        if taken > STALLED and size < LEAST_RATE * taken:
+            raise TooSlow
         yield piece
 
 

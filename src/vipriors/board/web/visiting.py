@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote
@@ -15,6 +16,7 @@ from vipriors.board.models import Person
 from vipriors.board.signing import signed_in
 from vipriors.board.viewing import Viewer, viewer_of
 from vipriors.board.web import security
+from vipriors.board.web.caching import PageCache
 from vipriors.board.web.rendering import render
 from vipriors.board.web.security import Cookies, RateLimits
 from vipriors.problems import BadInput, Problem
@@ -86,6 +88,14 @@ class Visitor:
         if self.new and f'value="{self.form_token}"' in text:
             self.cookies.set_stranger(response, self.token)
         return response
+
+    def public(self, make: Callable[[], Response]) -> Response:
+        """A page of which all strangers get the same: made once for all until something changes."""
+        if self.person is not None:
+            return make()
+        url = self.request.url
+        cache: PageCache = self.request.app.state.pages
+        return cache.get((url.path, url.query), make)
 
     def go(self, path: str) -> Response:
         """Sends the visitor to another page, after something was done."""

@@ -123,6 +123,7 @@ def _account(
     token: str = "",
 ) -> Response:
     person = visit.signed_in
+    own_tokens = tokens.of(visit.board, person.id)
     with visit.reading() as session:
         return visit.page(
             "account.html.jinja",
@@ -130,7 +131,7 @@ def _account(
             problems=problems or {},
             kept=kept or {},
             token=token,
-            tokens=tokens.of(visit.board, person.id),
+            tokens=own_tokens,
             sign_ins=signing.current(session, person.id),
             this=signing.hash_of(visit.token),
             changed="changed" in visit.request.query_params,

@@ -34,11 +34,15 @@ class Listing:
 def home(visit: Visit) -> Response:
     """All challenges."""
     at = now()
-    with visit.reading() as session:
-        listings = []
-        for challenge in viewing.challenges(session, visit.viewer):
-            phase = phase_at(challenge, at)
-            board = leaderboard(session, phase, at) if phase and phase.start <= at else None
-            shown = board if board and board.part != HIDDEN else None
-            listings.append(Listing(challenge, phase, state_of(phase, at) if phase else "", shown))
-        return visit.page("home.html.jinja", listings=listings)
+
+    def make() -> Response:
+        with visit.reading() as session:
+            listings = []
+            for challenge in viewing.challenges(session, visit.viewer):
+                phase = phase_at(challenge, at)
+                board = leaderboard(session, phase, at) if phase and phase.start <= at else None
+                shown = board if board and board.part != HIDDEN else None
+                listings.append(Listing(challenge, phase, state_of(phase, at) if phase else "", shown))
+            return visit.page("home.html.jinja", listings=listings)
+
+    return visit.public(make)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from vipriors.board import viewing
 from vipriors.board.models import Phase
 from vipriors.board.ranking import best_over_time
-from vipriors.board.standings import HIDDEN, Leaderboard, Line, entries_of, is_running, leaderboard
+from vipriors.board.standings import HIDDEN, Leaderboard, Line, is_running, leaderboard
 from vipriors.board.web import charts
 from vipriors.board.web.challenges import Scene, scene, state_of
 from vipriors.board.web.security import let_be_framed
@@ -65,18 +65,27 @@ def leaderboard_page(
     visit: Visit, name: str, phase: str = "", sort: str = "rank", part: str = ""
 ) -> Response:
     """The leaderboard of a phase."""
-    with visit.reading() as session:
-        found = scene(session, visit, name)
-        context = _context(session, visit, found, phase, sort, part)
-        return visit.page("leaderboard.html.jinja", tab="leaderboard", **context)
+
+    def make() -> Response:
+        with visit.reading() as session:
+            found = scene(session, visit, name)
+            context = _context(session, visit, found, phase, sort, part)
+            return visit.page("leaderboard.html.jinja", tab="leaderboard", **context)
+
+    return visit.public(make)
 
 
 @router.get("/c/{name}/leaderboard/embed")
 def embedded_leaderboard(visit: Visit, name: str, phase: str = "", sort: str = "rank") -> Response:
     """The leaderboard alone, for frames in other sites."""
-    with visit.reading() as session:
-        found = scene(session, visit, name)
-        response = visit.page("embed.html.jinja", **_context(session, visit, found, phase, sort, ""))
+
+    def make() -> Response:
+        with visit.reading() as session:
+            found = scene(session, visit, name)
+            context = _context(session, visit, found, phase, sort, "")
+            return visit.page("embed.html.jinja", **context)
+
+    response = visit.public(make)
     let_be_framed(response)
     return response
 
@@ -113,7 +122,7 @@ def _context(
             if span and entry.value is not None
         },
         "baseline_before": _baseline_before(found, lines, sort),
-        "over_time": _over_time(session, found, phase, board),
+        "over_time": _over_time(found, phase, board),
         "against_parameters": _against_parameters(board),
     }
 
@@ -158,11 +167,11 @@ def _baseline_before(found: Scene, lines: Sequence[Line], sort: str) -> int | No
     return len(lines)
 
 
-def _over_time(session: Session, found: Scene, phase: Phase, board: Leaderboard) -> Markup | None:
+def _over_time(found: Scene, phase: Phase, board: Leaderboard) -> Markup | None:
     if board.part == HIDDEN:
         return None
     challenge = found.challenge
-    best = best_over_time(entries_of(session, phase, board.part), challenge.descending)
+    best = best_over_time(board.entries, challenge.descending)
     if not best:
         return None
     until = min(found.at, phase.end) if phase.end else found.at
