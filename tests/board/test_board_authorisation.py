@@ -265,8 +265,8 @@ def secrets_of(world: World, role: str) -> list[str]:
         if role not in (*who, "root"):
             found += [f"file-of-{name}", f"message-to-{name}", f"card-of-{name}", world.ids[name]]
     if role not in ("olga", "root"):
-        found += [form.format(value) for value in (PRIVATE, ALL) for form in ("{:.4f}", "{:.2%}", "{:.1%}")]
-        found += [f"{100 * value:.{digits}f}" for value in (PRIVATE, ALL) for digits in (1, 2)]
+        for value in (PRIVATE, ALL):
+            found += [str(value)[:6], f"{100 * value:.1f}", f"{100 * value:.2f}"]
     if role in HIDDEN_FROM:
         found += [TITLE, "hush"]
     if role != "root":
