@@ -262,7 +262,11 @@ class Score(Row):
     """What a submission scored on a part of the test. An older one stays when labels change."""
 
     __tablename__ = "score"
-    __table_args__ = (UniqueConstraint("submission_id", "part", "labels_version"),)
+    __table_args__ = (
+        UniqueConstraint("submission_id", "part", "labels_version"),
+        # Holds what a leaderboard needs: the rows themselves are large, with their records.
+        Index("score_to_rank", "submission_id", "part", "labels_version", "value", "low", "high"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     submission_id: Mapped[str] = mapped_column(ForeignKey("submission.id"), index=True)
     part: Mapped[str] = mapped_column(String(10))

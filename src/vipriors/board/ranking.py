@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,17 @@ class Place:
 
 def standing(entries: Iterable[Entry], descending: bool = True) -> list[Entry]:
     """The entry of each team that stands: the chosen one sent last, else the best, of equals the first."""
-    by_team: dict[int, list[Entry]] = {}
-    for entry in entries:
-        by_team.setdefault(entry.team, []).append(entry)
-    stand = []
-    for own in by_team.values():
-        chosen = [entry for entry in own if entry.chosen]
-        stand.append(
-            max(chosen, key=_sent) if chosen else min(own, key=lambda entry: _order(entry, descending))
-        )
-    return stand
+    best: dict[int, tuple[tuple[Any, ...], Entry]] = {}
+    chosen: dict[int, Entry] = {}
+    for entry in entries:  # there may be many thousands
+        if entry.chosen:
+            held = chosen.get(entry.team)
+            if held is None or _sent(held) < _sent(entry):
+                chosen[entry.team] = entry
+        order = _order(entry, descending)
+        if entry.team not in best or order < best[entry.team][0]:
+            best[entry.team] = order, entry
+    return [chosen.get(team, entry) for team, (_, entry) in best.items()]
 
 
 def ranked(
@@ -89,8 +91,10 @@ def best_over_time(entries: Sequence[Entry], descending: bool = True) -> list[En
 
 
 def _order(entry: Entry, descending: bool) -> tuple[bool, float, datetime, str]:
-    value = entry.value if entry.value is not None and _defined(entry.value) else 0.0
-    return not _defined(entry.value), -value if descending else value, *_sent(entry)
+    value = entry.value
+    if value is None or value != value:
+        return True, 0.0, entry.received, entry.submission
+    return False, -value if descending else value, entry.received, entry.submission
 
 
 def _sent(entry: Entry) -> tuple[datetime, str]:

@@ -29,6 +29,7 @@ from vipriors.board.table import csv_of
 from vipriors.board.viewing import Viewer, viewer_of
 from vipriors.board.web import api_models as answers
 from vipriors.board.web.api_errors import NoToken, OtherType, Route, errors
+from vipriors.board.web.caching import PageCache, address_of
 from vipriors.board.web.receiving import MOST_IN_FIELDS, Body, Form
 from vipriors.problems import BadInput, Problem
 
@@ -171,20 +172,27 @@ def list_phases(call: Anybody, response: Response, name: Name) -> list[answers.P
     responses={304: {"description": "The same as with that ETag."}, **errors(401, 404, 422)},
 )
 def get_leaderboard(
+    request: Request,
     call: Anybody,
     name: Name,
     phase: PhaseName = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The leaderboard of a phase, for everybody to embed: of each team the submission that stands."""
-    with call.reading() as session:
-        found = _phase(session, call.viewer, name, phase)
-        text = answers.Leaderboard.of(found, service.leaderboard(session, found)).model_dump_json()
-    tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-    headers = {**_public(call), "ETag": tag}
-    if tag in (if_none_match or "").replace("W/", "").replace(" ", "").split(","):
+
+    def make() -> Response:
+        with call.reading() as session:
+            found = _phase(session, call.viewer, name, phase)
+            text = answers.Leaderboard.of(found, service.leaderboard(session, found)).model_dump_json()
+        tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+        return Response(text, headers={**_public(call), "ETag": tag}, media_type="application/json")
+
+    pages: PageCache = request.app.state.pages
+    answer = make() if call.person else pages.get(address_of(request.scope), make)
+    if answer.headers["etag"] in (if_none_match or "").replace("W/", "").replace(" ", "").split(","):
+        headers = {key: value for key, value in answer.headers.items() if not key.startswith("content-")}
         return Response(status_code=304, headers=headers)
-    return Response(text, headers=headers, media_type="application/json")
+    return answer
 
 
 @routes.get(

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vipriors.board.core import Board, NotFound
 from vipriors.board.web import api, errors
-from vipriors.board.web.caching import PageCache
+from vipriors.board.web.caching import PageCache, Shortcut
 from vipriors.board.web.pages import account, challenge, home, leaderboard, submissions, submitting, teams
 from vipriors.board.web.rendering import static_files
 from vipriors.board.web.security import YEAR, Cookies, RateLimits, SecurityHeaders
@@ -91,5 +91,6 @@ def make_app(board: Board, *, worker: bool = False) -> FastAPI:
     errors.add_handlers(app)
     app.add_middleware(errors.Guard)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Shortcut, pages=app.state.pages)
     app.add_middleware(SecurityHeaders, secure=board.settings.secure)
     return app

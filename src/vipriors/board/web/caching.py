@@ -9,11 +9,15 @@ from dataclasses import dataclass
 
 from fastapi import Response
 from sqlalchemy import text
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vipriors.board.database import Database
 
 SECONDS = 5
 """For which a page is kept at most: it tells of moments that pass, such as the end of a phase."""
+
+STALE_SECONDS = 1
+"""For which a page is shown after a change at most, and only while another request makes it anew."""
 
 MOST = 200
 """Pages that are kept."""
@@ -34,6 +38,11 @@ class Changes:
             self._watching = self._engine.raw_connection()
             self._watching.detach()  # it is kept for good, so it is none of the pool's
 
+    @property
+    def cheap(self) -> bool:
+        """Whether asking takes no longer than a look into memory."""
+        return self._watching is not None
+
     def mark(self) -> Hashable:
         """What stays the same as long as nothing changes."""
         if self._watching is None:
@@ -48,15 +57,23 @@ class Changes:
                 cursor.close()
 
 
+@dataclass(frozen=True)
+class _Page:
+    """A page, how things stood when it was begun, and until when it holds if they stay so."""
+
+    mark: Hashable
+    until: float
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
 @dataclass
 class _Kept:
-    """A page, how things stood when it was begun, and who makes it anew."""
+    """The page of an address, when it was last known to hold, and who makes it anew."""
 
     lock: threading.Lock
-    mark: Hashable = None
-    until: float = 0.0
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
+    page: _Page | None = None
+    held: float = 0.0
 
 
 class PageCache:
@@ -77,13 +94,70 @@ class PageCache:
             kept = self._kept.setdefault(address, _Kept(threading.Lock()))
             while len(self._kept) > MOST:
                 del self._kept[next(iter(self._kept))]
+        if page := self._held_by(kept):
+            return _response(page)
         with kept.lock:  # many who ask at once wait for one page, instead of making as many
+            if page := self._held_by(kept, waited=True):
+                return _response(page)
             mark = self._changes.mark()  # before anything is read, so that no later change is missed
-            if kept.mark != mark or time.monotonic() >= kept.until:
-                until = time.monotonic() + SECONDS
-                made = make()
-                if made.status_code != 200 or "set-cookie" in made.headers:
-                    return made
-                kept.mark, kept.until, kept.body = mark, until, bytes(made.body)
-                kept.headers = tuple(made.headers.items())
-            return Response(kept.body, headers=dict(kept.headers))
+            until = time.monotonic() + SECONDS
+            made = make()
+            if made.status_code != 200 or "set-cookie" in made.headers:
+                return made
+            kept.page = _Page(mark, until, bytes(made.body), tuple(made.headers.items()))
+            kept.held = time.monotonic()
+            return _response(kept.page)
+
+    def peek(self, address: Hashable) -> Response | None:
+        """The page of an address if it is kept and holds; answers without waiting for anything."""
+        kept = self._kept.get(address) if self._changes.cheap else None
+        page = self._held_by(kept) if kept else None
+        return _response(page) if page else None
+
+    def _held_by(self, kept: _Kept, waited: bool = False) -> _Page | None:
+        page, moment = kept.page, time.monotonic()
+        if page is None:
+            return None
+        if page.mark == self._changes.mark() and moment < page.until:
+            kept.held = moment
+            return page
+        # While another makes it anew, one that held a moment ago will do.
+        if not waited and kept.lock.locked() and moment < kept.held + STALE_SECONDS:
+            return page
+        return None
+
+
+class Shortcut:
+    """Answers strangers with pages that are kept, without all that it takes to make one.
+
+    Args:
+        app: what makes pages.
+        pages: what keeps them.
+    """
+
+    def __init__(self, app: ASGIApp, pages: PageCache):
+        self.app = app
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] == "http" and scope["method"] == "GET":
+            names = {name for name, _ in scope["headers"]}
+            page = None if names & _PERSONAL else self._pages.peek(address_of(scope))
+            if page is not None:
+                await page(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+_PERSONAL = {b"cookie", b"authorization", b"if-none-match", b"range"}
+"""Headers with which a request is not one of any stranger's."""
+
+
+def address_of(scope: Scope) -> Hashable:
+    """What tells the pages that strangers ask for apart."""
+    return scope["path"], scope["query_string"]
+
+
+def _response(page: _Page) -> Response:
+    return Response(page.body, headers=dict(page.headers))

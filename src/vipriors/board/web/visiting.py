@@ -16,7 +16,7 @@ from vipriors.board.models import Person
 from vipriors.board.signing import signed_in
 from vipriors.board.viewing import Viewer, viewer_of
 from vipriors.board.web import security
-from vipriors.board.web.caching import PageCache
+from vipriors.board.web.caching import PageCache, address_of
 from vipriors.board.web.rendering import render
 from vipriors.board.web.security import Cookies, RateLimits
 from vipriors.problems import BadInput, Problem
@@ -93,9 +93,8 @@ class Visitor:
         """A page of which all strangers get the same: made once for all until something changes."""
         if self.person is not None:
             return make()
-        url = self.request.url
         cache: PageCache = self.request.app.state.pages
-        return cache.get((url.path, url.query), make)
+        return cache.get(address_of(self.request.scope), make)
 
     def go(self, path: str) -> Response:
         """Sends the visitor to another page, after something was done."""
