@@ -68,10 +68,10 @@ class Site:
     def send(self, who: str, action: str, page: str = "", **fields: Any) -> Any:
         return self.browsers[who].send(action, page, **fields)
 
-    def upload(self, who: str, action: str, page: str, name: str, data: bytes, **fields: Any) -> Any:
+    def upload(self, who: str, action: str, page: str, file: str, data: bytes, **fields: Any) -> Any:
         browser = self.browsers[who]
         fields = {"form_token": browser.form_token(page), **fields}
-        files = {"file": (name, data, "application/octet-stream")}
+        files = {"file": (file, data, "application/octet-stream")}
         return browser.client.post(action, data=fields, files=files, follow_redirects=False)
 
 
@@ -236,7 +236,7 @@ def test_labels_are_corrected(site: Site) -> None:
         assert file.read() == labels(1).encode()
     assert "1 to be scored anew" in site.get("olga", "/c/tiny/run").text
     wrong = site.upload("olga", page, page, "l.csv", b"Image IDs,Labels\na,x\n")
-    assert wrong.status_code == 400 and "l.csv, row 2: &#39;x&#39; is no class" in wrong.text
+    assert wrong.status_code == 400 and "<td>l.csv, row 2</td><td>&#39;x&#39; is no class" in wrong.text
     plain = site.upload("olga", page, page, "", b"", reason="again")
     assert plain.status_code == 303
     assert one(site.board, Challenge, Challenge.name == "tiny").labels_version == 3

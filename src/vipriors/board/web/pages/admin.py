@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from anyio import to_thread
@@ -20,8 +17,7 @@ from vipriors.board.core import NotFound
 from vipriors.board.exchange.importing import import_bundle, read_bundle
 from vipriors.board.models import Person
 from vipriors.board.planning import read_form, read_plan
-from vipriors.board.store import CHUNK
-from vipriors.board.submitting import plain_name
+from vipriors.board.web.scratch import copy, keep, scratch
 from vipriors.board.web.uploads import Upload, discard, upload_of
 from vipriors.board.web.visiting import Filled, Form, SignedIn, Visitor
 from vipriors.problems import BadInput, Problem
@@ -63,15 +59,15 @@ async def new_challenge(visit: SignedIn) -> Response:
     """Adds a challenge of a YAML text and a file of labels."""
 
     def add(upload: Upload) -> str:
-        with tempfile.TemporaryDirectory(prefix="vipriors-challenge-") as folder:
-            file = Path(folder) / "challenge.yaml"
+        with scratch() as folder:
+            file = folder / "challenge.yaml"
             file.write_text(upload.form["yaml"], encoding="utf-8")
             phase = {key: upload.form[key] for key in ("name", "start", "end") if upload.form[key].strip()}
             quota = {key: upload.form[key] for key in ("per_day", "total")}
             return add_challenge(
                 visit.board,
                 file,
-                _kept(upload, Path(folder)),
+                keep(upload, folder / "sent"),
                 phases=[read_plan(read_form({**phase, **quota}), "phase")],
                 public_share=_share(upload.form["public_share"]),
                 hidden=upload.form["hidden"] == "yes",
@@ -86,14 +82,14 @@ async def new_challenge(visit: SignedIn) -> Response:
 async def bundle(visit: SignedIn) -> Response:
     """Takes a bundle of another platform, to be shown before it becomes a challenge."""
 
-    def keep(upload: Upload) -> str:
-        with tempfile.TemporaryDirectory(prefix="vipriors-bundle-") as folder:
-            file = _kept(upload, Path(folder))
+    def take(upload: Upload) -> str:
+        with scratch() as folder:
+            file = keep(upload, folder / "sent")
             read_bundle(file)
             with file.open("rb") as stream:
                 return visit.board.files.put(stream, visit.board.settings.upload_bytes).key
 
-    return await _with_file(visit, keep, lambda key: f"/admin/bundle/{key}")
+    return await _with_file(visit, take, lambda key: f"/admin/bundle/{key}")
 
 
 @router.get("/admin/bundle/{folder}/{key}")
@@ -109,17 +105,17 @@ async def import_(visit: SignedIn, folder: str, key: str) -> Response:
 
     def make(upload: Upload) -> str:
         with (
-            tempfile.TemporaryDirectory(prefix="vipriors-bundle-") as scratch,
+            scratch() as sent,
             _stored(visit, place) as stream,
         ):
-            copy = Path(scratch) / "bundle.zip"
-            _copy(stream, copy)
+            bundle_ = sent / "bundle.zip"
+            copy(stream, bundle_)
             classes = [name.strip() for name in upload.form["classes"].split(",") if name.strip()]
             return import_bundle(
                 visit.board,
-                copy,
+                bundle_,
                 upload.form["task"],
-                _kept(upload, Path(scratch) / "labels"),
+                keep(upload, sent / "labels"),
                 name=upload.form["name"].strip() or None,
                 classes=classes or None,
                 by=visit.signed_in.id,
@@ -165,10 +161,10 @@ def _bundle_page(
     visit: Visitor, key: str, problems: list[Problem] | None = None, form: Form | None = None
 ) -> Response:
     _refuse_others(visit)
-    with tempfile.TemporaryDirectory(prefix="vipriors-bundle-") as folder, _stored(visit, key) as stream:
-        copy = Path(folder) / "bundle.zip"
-        _copy(stream, copy)
-        plan = read_bundle(copy)
+    with scratch() as folder, _stored(visit, key) as stream:
+        bundle_ = folder / "bundle.zip"
+        copy(stream, bundle_)
+        plan = read_bundle(bundle_)
     return visit.page(
         "admin/bundle.html.jinja",
         400 if problems else 200,
@@ -191,22 +187,6 @@ def _refuse_others(visit: Visitor) -> None:
     """Lets administrators pass; others learn of no such page."""
     if not visit.signed_in.admin:
         raise NotFound("admin")
-
-
-def _kept(upload: Upload, folder: Path) -> Path:
-    """The file of a form under its own name, by which tasks tell kinds of labels apart."""
-    if upload.file is None or not upload.name:
-        raise BadInput.single("file", "none was chosen")
-    folder.mkdir(exist_ok=True)
-    file = folder / f"sent-{plain_name(upload.name)}"
-    _copy(upload.file, file)
-    return file
-
-
-def _copy(stream: BinaryIO | io.BufferedIOBase, to: Path) -> None:
-    with to.open("wb") as kept:
-        while piece := stream.read(CHUNK):
-            kept.write(piece)
 
 
 def _share(text: str) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
@@ -17,9 +15,8 @@ from vipriors.board.adding import rescore
 from vipriors.board.core import NotFound
 from vipriors.board.models import Organizer, Person, Team
 from vipriors.board.planning import read_form, read_plan
-from vipriors.board.store import CHUNK
-from vipriors.board.submitting import plain_name
 from vipriors.board.web.challenges import Scene, scene
+from vipriors.board.web.scratch import keep, scratch
 from vipriors.board.web.submission_table import Wanted, table_of
 from vipriors.board.web.uploads import Upload, discard, upload_of
 from vipriors.board.web.visiting import Filled, Form, SignedIn, Visitor
@@ -251,12 +248,8 @@ def _rescore(visit: Visitor, name: str, upload: Upload) -> None:
     if upload.file is None or not upload.name:
         rescore(visit.board, name, **about)
         return
-    with tempfile.TemporaryDirectory(prefix="vipriors-labels-") as folder:
-        file = Path(folder) / plain_name(upload.name)
-        with file.open("wb") as kept:
-            while piece := upload.file.read(CHUNK):
-                kept.write(piece)
-        rescore(visit.board, name, file, **about)
+    with scratch() as folder:
+        rescore(visit.board, name, keep(upload, folder), **about)
 
 
 def _number(text: str) -> float:
