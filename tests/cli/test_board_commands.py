@@ -3,11 +3,17 @@
 import csv
 import io
 import json
+import shlex
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import select
 
 from vipriors.board import jobs, scoring, service
@@ -288,3 +294,36 @@ def test_fields_of_a_phase() -> None:
     with pytest.raises(BadInput) as caught:
         read_fields("per_day=1,end")
     assert len(caught.value.problems) == 2
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "board.md"
+
+
+def test_from_nothing_to_a_running_challenge_in_five_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for name in ("robin", "wren"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            picture = Image.fromarray(generator.integers(0, 255, (16, 16, 3), dtype=np.uint8))
+            picture.save(tmp_path / "photos" / name / f"{number}.png")
+    text = DOCS.read_text(encoding="utf-8").split("<!-- run: organizer -->")[1].split("<!-- run: end -->")[0]
+    lines = [shlex.split(line) for line in text.splitlines() if line and not line.startswith("```")]
+    assert (
+        len(lines) == 5 and lines[0][:2] == ["pip", "install"] and lines[4] == ["vipriors", "board", "serve"]
+    )
+    for words in lines[1:4]:
+        assert main(words[1:]) == 0
+    command = [sys.executable, "-m", *lines[4], "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            said = json.loads(server.stdout.readline())
+            with urllib.request.urlopen(f"{said['address']}/c/birds") as answer:
+                page = answer.read().decode()
+        finally:
+            server.terminate()
+    assert "5 a day for a team" in page and "Final" in page
+    assert said["administrator"].startswith(f"{said['address']}/sign-up?key=")

@@ -98,6 +98,15 @@ def read_fields(text: str) -> dict[str, Any]:
     return fields
 
 
+def read_form(fields: dict[str, str]) -> dict[str, Any]:
+    """Fields of a phase as a form sends them: moments in UTC, empty for no limit."""
+    found: dict[str, Any] = {name: value.strip() or None for name, value in fields.items()}
+    for name in ("start", "end"):
+        if found.get(name):
+            found[name] = _moment(found[name].removesuffix("UTC").strip())
+    return found
+
+
 def _moment(text: str) -> datetime | str:
     """A moment, in UTC where it has no zone; a text that is none stays one, for the model to refuse."""
     try:

@@ -11,11 +11,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vipriors.board.core import Board, NotFound
 from vipriors.board.web import api, errors
 from vipriors.board.web.caching import PageCache, Shortcut
-from vipriors.board.web.pages import account, challenge, home, leaderboard, submissions, submitting, teams
+from vipriors.board.web.pages import (
+    account,
+    admin,
+    challenge,
+    home,
+    judging,
+    leaderboard,
+    organizing,
+    submissions,
+    submitting,
+    teams,
+)
 from vipriors.board.web.rendering import static_files
 from vipriors.board.web.security import YEAR, Cookies, RateLimits, SecurityHeaders
 
-PAGES = (home, account, challenge, leaderboard, submitting, submissions, teams)
+PAGES = (home, account, challenge, leaderboard, submitting, submissions, teams, organizing, judging, admin)
 API = "/api/v1"
 
 static = APIRouter(include_in_schema=False)
