@@ -26,6 +26,7 @@ EXTRAS = {
     "onnxscript": "export",
     "markdown_it": "board",
     "nh3": "board",
+    "ray": "bench",
 }
 """What a core install lacks, and the extra that brings it."""
 
