@@ -29,6 +29,7 @@ from vipriors.problems import BadInput, Problem
 
 DIGITS = read_challenge(find("digits"))
 QUICK = Contender("residual", "residual", "tiny", {"steps": "10", "width": "4"})
+HERE = Workers(0)
 
 
 def grid(folder: Path, **changes: object) -> Grid:
@@ -65,16 +66,16 @@ def test_a_grid_runs_every_cell_once(tmp_path: Path) -> None:
     assert all(len(hashes) == 1 for hashes in manifests.values())
     assert len(set.union(*manifests.values())) == 4
     # Nothing is left to do, and a record that is gone is made again, the same.
-    assert run_grid(grid(tmp_path)) == 0
+    assert run_grid(grid(tmp_path), HERE) == 0
     victim = tmp_path / "results" / "residual-n2-s1.json"
     before = json.loads(victim.read_text())
     victim.unlink()
-    assert run_grid(grid(tmp_path)) == 1
+    assert run_grid(grid(tmp_path), HERE) == 1
     assert json.loads(victim.read_text())["predictions_sha256"] == before["predictions_sha256"]
 
 
 def _run(folder: Path) -> None:
-    run_grid(grid(folder))
+    run_grid(grid(folder), HERE)
 
 
 def _sleep(marker: Path) -> None:
@@ -115,7 +116,7 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
     process.join()
     done = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "results").glob("*.json")}
     assert 2 <= len(done) < 8
-    assert run_grid(grid(tmp_path)) == 8 - len(done)
+    assert run_grid(grid(tmp_path), HERE) == 8 - len(done)
     for name, stamp in done.items():
         assert (tmp_path / "results" / name).stat().st_mtime_ns == stamp
 
@@ -155,11 +156,11 @@ def test_a_failed_cell_is_noted_skipped_and_run_again_on_request(tmp_path: Path)
     assert str(tmp_path) not in json.dumps(note)
     assert len(read_records(plain.out)) == 1  # notes are no records
     assert [cell.contender for cell in plain.failed()] == ["wild"]
-    assert run_grid(plain) == 0
+    assert run_grid(plain, HERE) == 0
     tame = grid(
         tmp_path, contenders=(Contender("wild", "nearest-neighbour"),), sizes=(2,), seeds=(0,), out=plain.out
     )
-    assert run_grid(tame, retry_failed=True) == 1
+    assert run_grid(tame, retry_failed=True, workers=HERE) == 1
     assert tame.failed() == []
     assert not (plain.out / FAILED / "wild-n2-s0.json").exists()
 
@@ -241,10 +242,10 @@ def search(folder: Path, trials: int) -> Search:
 
 
 def test_tuning_keeps_the_best_trial_and_resumes(tmp_path: Path) -> None:
-    tune(search(tmp_path, 2))
+    tune(search(tmp_path, 2), HERE)
     log = tmp_path / "tuned" / "trials.jsonl"
     first = log.read_text()
-    found = tune(search(tmp_path, 4))
+    found = tune(search(tmp_path, 4), HERE)
     assert log.read_text().startswith(first)
     trials = [json.loads(line) for line in log.read_text().splitlines()]
     assert sorted(trial["trial"] for trial in trials) == [0, 1, 2, 3]
@@ -323,7 +324,7 @@ def test_tables_name_the_score_and_what_was_counted() -> None:
 def test_a_grid_of_the_challenge_s_own_size(tmp_path: Path) -> None:
     own = grid(tmp_path, contenders=(read_contender("nearest-neighbour"),), sizes=(None,), seeds=(0,))
     tuned = dataclasses.replace(own.contenders[0], tuning={"trials": 3})
-    assert run_grid(dataclasses.replace(own, contenders=(tuned,))) == 1
+    assert run_grid(dataclasses.replace(own, contenders=(tuned,)), HERE) == 1
     (record,) = read_records(tmp_path / "results")
     assert record["tuning"] == {"trials": 3}
     assert (record["images_per_class"], record["task"], record["headline"]) == (10, "classification", "top1")

@@ -114,6 +114,6 @@ def _outcome(ray: Any, reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        return Failure.of(error.cause, error.traceback_str)
+        return Failure.of(error.cause, str(error))
     except ray.exceptions.RayError as error:
         return Failure(f"the machine or process was lost {RETRIES + 1} times ({type(error).__name__})")

@@ -94,6 +94,6 @@ def run_trials(
         tune.Tuner(
             tune.with_resources(trial, resources),
             param_space={"trial": tune.grid_search(list(todo))},
-            tune_config=tune.TuneConfig(scheduler=looks),
+            tune_config=tune.TuneConfig(scheduler=looks, reuse_actors=True),
             run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[Keep(search, keep)]),
         ).fit()

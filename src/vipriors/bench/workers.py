@@ -42,7 +42,8 @@ class Workers:
     """How many items are worked on at a time, and where."""
 
     jobs: int = 1
-    """Processes; of a Ray that is started here, its CPUs."""
+    """Processes; of a Ray that is started here, its CPUs. 0 works in this process, for a debugger: an error
+    then ends everything."""
     ray: str | None = None
     """None: processes of this machine. `local`: a Ray started here. Else the address of a cluster."""
     gpus_per_run: float | None = None
@@ -64,6 +65,8 @@ class Workers:
         Raises:
             BadInput: The cluster cannot be reached or has not what is asked for.
         """
+        if self.ray is None and self.jobs == 0:
+            return _here(work, items, started)
         if self.ray is None:
             from vipriors.bench.processes import in_processes
 
@@ -71,3 +74,11 @@ class Workers:
         from vipriors.bench.cluster import on_ray
 
         return on_ray(work, items, self.ray, self.jobs, self.gpus_per_run, started)
+
+
+def _here(
+    work: Callable[[Item], Result], items: Sequence[Item], started: Callable[[Item], None]
+) -> Iterator[tuple[Item, Result | Failure]]:
+    for item in items:
+        started(item)
+        yield item, work(item)

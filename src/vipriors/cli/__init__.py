@@ -25,6 +25,7 @@ EXTRAS = {
     "onnxruntime": "export",
     "onnxscript": "export",
     "httpx": "submit",
+    "ray": "bench",
     **dict.fromkeys(("argon2", "dbos", "fastapi", "fsspec", "markdown_it", "nh3"), "board"),
     **dict.fromkeys(("psycopg", "pypdf", "python_multipart", "sqlalchemy", "uvicorn"), "board"),
 }

@@ -58,7 +58,9 @@ def add_commands(commands: Commands) -> None:
 
 def add_workers(command: argparse.ArgumentParser) -> None:
     """Arguments that say who does the work."""
-    command.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
+    command.add_argument(
+        "--jobs", type=whole_number, metavar="N", help="processes (default: one a core; 0: this one)"
+    )
     command.add_argument(
         "--ray",
         nargs="?",
@@ -77,6 +79,13 @@ def add_workers(command: argparse.ArgumentParser) -> None:
 def whole_numbers(text: str) -> tuple[int, ...]:
     """`5,10` as numbers; argparse turns the ValueError of anything else into wrong usage."""
     return tuple(int(part) for part in text.split(","))
+
+
+def whole_number(text: str) -> int:
+    """A number of processes."""
+    if int(text) < 0:
+        raise ValueError
+    return int(text)
 
 
 def gpu_share(text: str) -> float:
@@ -144,7 +153,8 @@ def workers(arguments: argparse.Namespace) -> Workers:
     from vipriors.bench.workers import Workers
 
     address = arguments.ray or ("local" if arguments.gpus_per_run is not None else None)
-    return Workers(arguments.jobs or os.cpu_count() or 1, address, arguments.gpus_per_run)
+    jobs = (os.cpu_count() or 1) if arguments.jobs is None else arguments.jobs
+    return Workers(jobs, address, arguments.gpus_per_run)
 
 
 def tune_(arguments: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from vipriors.problems import BadInput, Problem
+from vipriors.train import distributed
 from vipriors.train.batches import Batches, step_seed
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -187,18 +188,21 @@ def train(
     """
     execution = execution or Execution()
     device = execution.resolved_device()
+    distributed.check_batch_size(recipe.batch_size)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    distributed.share_norms(model, device)
     optimizer = make_optimizer(model, recipe)
     average = _copy(model) if recipe.ema else None
     parts = {"model": model, "optimizer": optimizer} | ({"average": average} if average is not None else {})
     start, elapsed, running, counted = 0, 0.0, torch.zeros((), device=device), 0
     if resume and folder and (folder / "checkpoint.pt").exists():
         start, elapsed, running, counted = _restore(folder, parts, device)
-    elif folder:
+    elif folder and distributed.rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "log.jsonl").write_text("")
 
-    forward: Any = torch.compile(model) if execution.compile else model
+    folder = folder if distributed.rank() == 0 else None
+    forward = distributed.shared(torch.compile(model) if execution.compile else model)
     predicting = average if average is not None else model
     generator = torch.Generator()  # on the CPU: draws are few, and nothing then waits for the device
     log_every = log_every or max(1, recipe.steps // 100)
@@ -206,7 +210,7 @@ def train(
     with _stop_requested() as stop:
         for step in range(start, recipe.steps):
             # Fresh random numbers from (seed, step): a resumed run draws what it would have drawn anyway.
-            seed_everything(step_seed(seed, step), device)
+            seed_everything(step_seed(seed, step) + distributed.rank(), device)
             generator.manual_seed(step_seed(seed, step) ^ 1)
             rate = learning_rate(recipe, step)
             for group in optimizer.param_groups:
@@ -217,6 +221,7 @@ def train(
             with execution.autocast():
                 value = loss(forward, images, targets, generator)
             value.backward()  # type: ignore[no-untyped-call]
+            distributed.sum_gradients(model)
             if recipe.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimizer.step()
@@ -244,11 +249,12 @@ def train(
                 if progress:
                     progress(done, recipe.steps, f"loss {mean_loss:.3f}")
             due = done == recipe.steps or time.monotonic() - saved > checkpoint_seconds
-            if folder and (due or stop.is_set()):
+            stopping = distributed.anywhere(stop.is_set(), device)
+            if folder and (due or stopping):
                 seconds = elapsed + time.monotonic() - began
                 _save(folder, parts, step=done, seconds=seconds, running=running, counted=counted)
                 saved = time.monotonic()
-            if stop.is_set() and done < recipe.steps:
+            if stopping and done < recipe.steps:
                 raise Interrupted(done, recipe.steps)
     return predicting.eval()
 
