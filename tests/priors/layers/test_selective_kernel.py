@@ -75,6 +75,13 @@ def test_dual_draws_one_in_training_and_takes_the_mean_otherwise():
     torch.testing.assert_close(dual.eval()(x), (first + second) / 2)
     dual.train()
     torch.manual_seed(0)
-    drawn = [torch.equal(dual(x), first) for _ in range(200)]
-    assert all(a or torch.equal(dual(x), first) or torch.equal(dual(x), second) for a in drawn[:10])
+    drawn = []
+    for _ in range(200):
+        dual.zero_grad()
+        found = dual(x)
+        found.sum().backward()
+        drawn.append(torch.equal(found, first))
+        assert drawn[-1] or torch.equal(found, second)
+        learned, idle = (dual.first, dual.second) if drawn[-1] else (dual.second, dual.first)
+        assert learned.weight.grad is not None and idle.weight.grad is None
     assert 70 < sum(drawn) < 130

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vipriors.methods.classification._phases import idle
 from vipriors.methods.classification.residual import Parts, Residual
 from vipriors.priors.layers.blur_pool import BlurPool2d
 from vipriors.priors.layers.selective_kernel import Dual, SelectiveKernel2d
@@ -64,7 +65,7 @@ class DualBlock(nn.Module):
         """`(B, inputs, H, W)` to `(B, outputs, H / stride, W / stride)`, rounded up."""
         skip: Tensor = self.shortcut(x)
         residual: Tensor = self.branches(x)
-        return skip + residual
+        return skip + residual + (idle([self.branches]) if self.training else 0)
 
 
 @dataclass(frozen=True)

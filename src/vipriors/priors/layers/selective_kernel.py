@@ -87,7 +87,8 @@ class Dual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """What the branches make of `x`."""
-        first, second = self.first(x), self.second(x)
-        # Drawn on the CPU, so that no device waits for it.
-        share = torch.randint(2, (), device="cpu").item() if self.training else 0.5
-        return torch.lerp(second, first, share)
+        if not self.training:
+            return torch.lerp(self.first(x), self.second(x), 0.5)
+        # Drawn on the CPU, so that no device waits for it. The other branch costs nothing and learns nothing.
+        drawn: Tensor = (self.first, self.second)[int(torch.randint(2, (), device="cpu"))](x)
+        return drawn
