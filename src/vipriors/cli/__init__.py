@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 import vipriors
-from vipriors.cli import board, data, measure, run, score, show, use
+from vipriors.cli import board, data, diagnose, measure, run, score, show, use
 from vipriors.cli.output import print_problems
 from vipriors.problems import BadInput, Problem
 
@@ -62,6 +62,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"vipriors {vipriors.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (show, data, run, score, use, measure, board):
+    for module in (show, data, run, score, use, diagnose, measure, board):
         module.add_commands(commands)
     return top
