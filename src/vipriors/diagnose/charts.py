@@ -23,7 +23,7 @@ WORDS = {
 }
 """What each type of error is, for a reader."""
 
-WIDTH, ROW, BAR = 360, 36, 10
+WIDTH, ROW, BAR, INSET = 360, 36, 10, 74
 SIDE, OUTER, INNER = 220, 78, 44
 LEAST_SHARE = 0.04
 """Of a part of the ring that has room for its name."""
@@ -81,14 +81,14 @@ def _bars(
     for number, (kind, value) in enumerate(values.items()):
         top = ROW * number
         parts.append(svg_text(0, top + 13, kind, extra=" name main"))
-        parts.append(svg_text(62, top + 13, WORDS[kind]))
-        count = f"  of {counts[kind]}" if kind in counts else ""
-        parts.append(svg_text(WIDTH, top + 13, f"{value:.1f}{count}", "end", " name"))
+        count = f": {counts[kind]:,}".replace(",", "\u202f") if kind in counts else ""
+        parts.append(svg_text(INSET, top + 13, f"{WORDS[kind]}{count}"))
+        parts.append(svg_text(WIDTH, top + 13, f"{value:.1f}", "end", " name"))
         for width, part in ((WIDTH, "empty"), (max(value, 0) / largest * WIDTH, kind)):
             bar = Markup('<rect class="bar {}" x="0" y="{}" width="{:.1f}" height="{}"/>')
             parts.append(bar.format(part, top + 19, width, BAR))
     said = "; ".join(
-        f"{kind} {value:.1f}" + (f" of {counts[kind]} errors" if kind in counts else "")
+        f"{kind} {value:.1f}" + (f" by {counts[kind]} errors" if kind in counts else "")
         for kind, value in values.items()
     )
     return svg(name, title, f"{said}.", WIDTH, ROW * len(values), parts)

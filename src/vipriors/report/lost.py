@@ -19,7 +19,6 @@ from vipriors.diagnose.tide import Diagnosis
 from vipriors.report.finished import FinishedRun
 from vipriors.report.pictures import Picture, png
 from vipriors.report.pictures._objects import (
-    TAG,
     Pixels,
     Thing,
     enlarged,
@@ -32,8 +31,8 @@ from vipriors.report.pictures._objects import (
 from vipriors.report.pictures.instances import box_of, mask_of
 from vipriors.tasks import detection, instances
 
-COUNT = 3
-"""Pictures of each type of error."""
+COUNT, TEXT = 3, 18
+"""Pictures of each type of error, and the size of the words on them."""
 TRUTH, FOUND = (86, 180, 233), (230, 120, 0)
 """Colours of annotated and of found objects."""
 
@@ -119,10 +118,10 @@ def draw(
         outline(picture, thing, scale, TRUTH, width=1)
     if about is not None:
         left, _, _, bottom = outline(picture, about, scale, TRUTH)
-        tag(picture, said(about, names), left, min(bottom, picture.height - TAG))
+        tag(picture, said(about, names), left, min(bottom, picture.height - TEXT - 4), TEXT)
     if found is not None:
         left, top, _, _ = outline(picture, found, scale, FOUND)
-        tag(picture, said(found, names), left, max(0.0, top - TAG))
+        tag(picture, said(found, names), left, max(0.0, top - TEXT - 3), TEXT)
     return np.asarray(picture)
 
 

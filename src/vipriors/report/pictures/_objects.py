@@ -168,9 +168,9 @@ def outline(
     return left, top, right, bottom
 
 
-def tag(picture: Image.Image, text: str, left: float, top: float) -> None:
+def tag(picture: Image.Image, text: str, left: float, top: float, size: int = 13) -> None:
     """Writes words on black, from the left unless too little of them would be in the picture."""
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size)
     at = (min(max(0, left), picture.width - 40), top)
     draw.rectangle(draw.textbbox(at, text, font=font), fill="black")
     draw.text(at, text, fill="white", font=font)
