@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_api
 
-from vipriors.tasks.mask_overlaps import boxes, intersections
+from vipriors.tasks.mask_overlaps import intersections
 from vipriors.tasks.polygons import draw
 from vipriors.tasks.rle import Masks, chosen, decode, encode, joined, texts_of
 
@@ -106,7 +106,7 @@ def test_intersections_and_boxes_equal_those_of_arrays(masks, seed):
     )
     expected = (masks[of_found] & others[of_other]).sum(axis=(1, 2))
     np.testing.assert_array_equal(intersections(found, other, of_found, of_other), expected)
-    for place, (left, top, right, bottom) in zip(of_found, boxes(found, of_found).T, strict=True):
+    for place, (left, top, right, bottom) in zip(of_found, found.boxes[:, of_found].T, strict=True):
         rows, columns = np.nonzero(masks[place])
         sides = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else (0, 0, 0, 0)
         assert (left, top, right, bottom) == sides

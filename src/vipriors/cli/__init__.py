@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 import vipriors
-from vipriors.cli import board, claim, data, measure, run, score, show, submit, use
+from vipriors.cli import board, claim, data, diagnose, measure, run, score, show, submit, use
 from vipriors.cli.output import print_problems
 from vipriors.problems import BadInput, Problem
 
@@ -64,6 +64,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"vipriors {vipriors.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (show, data, run, score, submit, use, measure, claim, board):
+    for module in (show, data, run, score, submit, use, diagnose, measure, claim, board):
         module.add_commands(commands)
     return top

@@ -13,7 +13,6 @@ from vipriors.diagnose.errors import Settings
 from vipriors.diagnose.tide import Diagnosis, tide
 from vipriors.problems import BadInput
 from vipriors.tasks import detection, instances
-from vipriors.tasks.coco import Index, Objects, Results
 from vipriors.tasks.mask_overlaps import mask_overlaps
 from vipriors.tasks.matching import Overlaps
 
@@ -25,11 +24,10 @@ Predictions = detection.Predictions | instances.Predictions
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """Labels, predictions, and what is wrong with these."""
+    """Labels, predictions, and where these lose AP."""
 
-    index: Index
-    objects: Objects
-    results: Results
+    labels: Labels
+    predictions: Predictions
     diagnosis: Diagnosis
 
 
@@ -50,9 +48,7 @@ def diagnose_files(task: str, file: Path, labels_file: Path, settings: Settings 
     predictions, problems = module.check(read_bytes(file), labels.index, str(file))
     if predictions is None:
         raise BadInput(problems)
-    return Diagnosed(
-        labels.index, labels.objects, predictions.results, diagnose(labels, predictions, settings)
-    )
+    return Diagnosed(labels, predictions, diagnose(labels, predictions, settings))
 
 
 def diagnose(labels: Labels, predictions: Predictions, settings: Settings | None = None) -> Diagnosis:

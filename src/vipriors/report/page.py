@@ -12,6 +12,7 @@ from vipriors.data.files import os_errors, write_atomic
 from vipriors.data.prepared import TEST_LABELS, read_dataset
 from vipriors.report import charts, confusion
 from vipriors.report.finished import FinishedRun, read_floors, read_run
+from vipriors.report.lost import Lost, lost_of
 from vipriors.report.mistakes import Mistake, worst_mistakes
 from vipriors.report.pictures import Picture, pictures_of
 from vipriors.report.recipe import NARROW_SPACE, audit_command, facts, grouped, run_command
@@ -61,13 +62,15 @@ def write_report(run: Path, data: Path | None = None, out: Path | None = None) -
     floors = read_floors(finished)
     mistakes: list[Mistake] | None = None
     shown: list[Picture] = []
+    lost: Lost | None = None
     if data is not None:
         read_dataset(data)
         if finished.recipe.challenge.task != "classification":
             shown = pictures_of(finished, data)
+            lost = lost_of(finished, data)
         elif (data / TEST_LABELS).is_file():
             mistakes = worst_mistakes(finished, data)
-    page = render(finished, floors, mistakes, shown, data_given=data is not None)
+    page = render(finished, floors, mistakes, shown, lost, data_given=data is not None)
     file = out or run / "report.html"
     with os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +83,7 @@ def render(
     floors: tuple[FinishedRun, ...],
     mistakes: list[Mistake] | None,
     pictures: list[Picture],
+    lost: Lost | None = None,
     *,
     data_given: bool,
 ) -> str:
@@ -109,6 +113,7 @@ def render(
         by_class=run.recipe.challenge.task in ("classification", "actions"),
         table=class_table(run),
         pictures=pictures,
+        lost=lost,
         comparison=comparison_chart(run, floors),
         curves=curves(run),
         large=large,

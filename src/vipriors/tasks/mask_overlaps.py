@@ -43,35 +43,9 @@ def intersections(a: Masks, b: Masks, of_a: NDArray[np.int64], of_b: NDArray[np.
     return shared
 
 
-def boxes(masks: Masks, which: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Left, top, right, bottom `(4, P)` of the masks at `which` `(P,)`, the last two exclusive."""
-    runs, owners = runs_of(masks, which)
-    height = masks.heights[which]
-    starts, lasts = masks.starts[runs], masks.ends[runs] - 1
-    # Dividing arrays of integers is slow; half a pixel is far more than what this rounds off.
-    left, right = (((places + 0.5) * (1 / height)[owners]).astype(np.int64) for places in (starts, lasts))
-    height = height[owners]
-    inside = left == right  # a run over several columns touches both the top and the bottom
-    top, bottom = (starts - left * height) * inside, np.where(inside, lasts - right * height, height - 1)
-    found = np.zeros((4, len(which)), dtype=np.int64)
-    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-    if len(firsts):
-        for row, sides, extreme in zip(
-            found,
-            (left, top, right + 1, bottom + 1),
-            (np.minimum, np.minimum, np.maximum, np.maximum),
-            strict=True,
-        ):
-            row[owners[firsts]] = extreme.reduceat(sides, firsts)
-    return found
-
-
 def _shared_box(a: Masks, b: Masks, of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> NDArray[np.int64]:
     """Pixels that the boxes around the masks of each pair share, `(P,)`."""
-    around = []
-    for masks, of_pairs in ((a, of_a), (b, of_b)):
-        which, places = np.unique(of_pairs, return_inverse=True)
-        around.append(boxes(masks, which)[:, places])
+    around = a.boxes[:, of_a], b.boxes[:, of_b]
     low, high = np.maximum(*around)[:2], np.minimum(*around)[2:]
     shared: NDArray[np.int64] = np.maximum(high - low, 0).prod(axis=0)
     return shared

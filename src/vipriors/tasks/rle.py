@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -41,6 +42,12 @@ class Masks:
     offsets: NDArray[np.int64]
     areas: NDArray[np.int64]
     heights: NDArray[np.int64]
+
+    @cached_property
+    def boxes(self) -> NDArray[np.int64]:
+        """Left, top, right, bottom of the masks, `(4, M)`, the last two exclusive; 0 for empty masks."""
+        parts = [_boxes(self, *part) for part in chunks(np.diff(self.offsets))]
+        return np.concatenate([np.zeros((4, 0), dtype=np.int64), *parts], axis=1)
 
 
 def from_runs(
@@ -150,6 +157,29 @@ def runs_of(masks: Masks, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], 
     sizes = np.diff(masks.offsets)[which]
     owners = np.repeat(np.arange(len(which)), sizes)
     return np.arange(len(owners)) + (masks.offsets[which] - np.cumsum(sizes) + sizes)[owners], owners
+
+
+def _boxes(masks: Masks, first: int, end: int) -> NDArray[np.int64]:
+    """Left, top, right, bottom `(4, end - first)` of the masks from `first` on."""
+    bounds = masks.offsets[first : end + 1]
+    sizes, firsts = np.diff(bounds), bounds[:-1] - bounds[0]
+    starts = masks.starts[bounds[0] : bounds[-1]]
+    lasts = masks.ends[bounds[0] : bounds[-1]] - 1
+    # Dividing arrays of integers is slow; half a pixel is far more than what this rounds off.
+    inverse = np.repeat(1 / masks.heights[first:end], sizes)
+    left, right = (((places + 0.5) * inverse).astype(np.int32) for places in (starts, lasts))
+    heights = np.repeat(masks.heights[first:end].astype(np.int32), sizes)
+    inside = left == right  # a run over several columns touches both the top and the bottom
+    top, bottom = (starts - left * heights) * inside, np.where(inside, lasts - right * heights, heights - 1)
+    found = np.zeros((4, end - first), dtype=np.int64)
+    filled = sizes > 0
+    if filled.any():
+        firsts = firsts[filled]
+        found[0, filled] = left[firsts]  # runs are sorted by columns
+        found[1, filled] = np.minimum.reduceat(top, firsts)
+        found[2, filled] = right[np.append(firsts[1:], len(right)) - 1] + 1
+        found[3, filled] = np.maximum.reduceat(bottom, firsts) + 1
+    return found
 
 
 def _decode(
