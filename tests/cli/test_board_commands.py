@@ -296,7 +296,13 @@ def test_fields_of_a_phase() -> None:
     assert len(caught.value.problems) == 2
 
 
-DOCS = Path(__file__).parents[2] / "docs" / "board.md"
+ROOT = Path(__file__).parents[2]
+
+
+def organizer_block(file: str) -> str:
+    """The organizer's commands in a page."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return text.split("<!-- run: organizer -->")[1].split("<!-- run: end -->")[0]
 
 
 def test_from_nothing_to_a_running_challenge_in_five_commands(
@@ -309,7 +315,8 @@ def test_from_nothing_to_a_running_challenge_in_five_commands(
         for number in range(10):
             picture = Image.fromarray(generator.integers(0, 255, (16, 16, 3), dtype=np.uint8))
             picture.save(tmp_path / "photos" / name / f"{number}.png")
-    text = DOCS.read_text(encoding="utf-8").split("<!-- run: organizer -->")[1].split("<!-- run: end -->")[0]
+    text = organizer_block("docs/board.md")
+    assert organizer_block("README.md") == text
     lines = [shlex.split(line) for line in text.splitlines() if line and not line.startswith("```")]
     assert (
         len(lines) == 5 and lines[0][:2] == ["pip", "install"] and lines[4] == ["vipriors", "board", "serve"]
