@@ -30,7 +30,9 @@ def filled(page: Path) -> str:
         records = read_records(page.parent / place[2])
         if not records:
             raise BadInput.single(page.parent / place[2], "has no records")
-        parts = (score_table(records), difference_table(records, place[3]), cost_table(records))
+        several = len({record["seed"] for record in records}) > 1
+        parts = [score_table(records), cost_table(records)]
+        parts[1:1] = [difference_table(records, place[3])] if several else []
         return place[1] + "\n" + "\n\n".join(parts) + "\n\n" + place[4]
 
     return PLACE.sub(fill, page.read_text(encoding="utf-8"))
