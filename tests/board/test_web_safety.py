@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from board_helpers import make_board, predictions
 from sqlalchemy import update
-from web_helpers import PASSWORD, Browser, enter, entry, routes_of, upload
+from web_helpers import PASSWORD, Browser, content_of, enter, entry, routes_of, upload
 
 from vipriors.board import scoring, submitting
 from vipriors.board.core import Board
@@ -268,22 +268,12 @@ def test_every_page_has_one_heading_a_language_and_labelled_fields(board: Board)
 
 def test_routes_that_only_look_never_change_anything(board: Board) -> None:
     ada = entry(board, "Ada", 0.5)
-    before = _content(board)
+    before = content_of(board)
     for route in routes_of(ada.client.app):
         if route.methods == {"GET"} and "/api/" not in route.path:
             path = route.path.replace("{name}", "tiny").replace("{id}", ada.submission)
             ada.get(path.replace("{token}", "x"))
-    assert _content(board) == before
-
-
-def _content(board: Board) -> dict[str, list[Any]]:
-    from vipriors.board.models import Row
-
-    with board.database.reading() as session:
-        return {
-            table.name: [tuple(row) for row in session.execute(table.select())]
-            for table in Row.metadata.sorted_tables
-        }
+    assert content_of(board) == before
 
 
 def test_scores_of_baselines_are_those_of_the_records() -> None:
