@@ -188,7 +188,10 @@ def test_odd_forms(board: Board, kind: str, body: bytes, said: str) -> None:
     assert answer.status_code == 400 and said in answer.text
 
 
-def test_a_sender_who_stalls_is_let_go(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("every", [10, 0.02], ids=["stalls", "drips"])
+def test_a_sender_who_stalls_or_drips_is_let_go(
+    board: Board, every: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import anyio
 
     from vipriors.board.web.visiting import visitor_of
@@ -197,7 +200,8 @@ def test_a_sender_who_stalls_is_let_go(board: Board, monkeypatch: pytest.MonkeyP
     ada = enter(board, "Ada")
 
     async def receive() -> Any:
-        await anyio.sleep(10)
+        await anyio.sleep(every)
+        return {"type": "http.request", "body": b"--b\r\n"[:1], "more_body": True}
 
     async def take() -> None:
         from starlette.requests import Request
@@ -206,8 +210,9 @@ def test_a_sender_who_stalls_is_let_go(board: Board, monkeypatch: pytest.MonkeyP
         headers += [(b"cookie", f"session={ada.client.cookies['session']}".encode())]
         scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "app": ada.client.app}
         request = Request(scope, receive)
-        async with uploads.upload_of(request, visitor_of(request), 1000):
-            pass
+        with anyio.fail_after(5):
+            async with uploads.upload_of(request, visitor_of(request), 1000):
+                pass
 
     with pytest.raises(uploads.TooSlow):
         anyio.run(take)
