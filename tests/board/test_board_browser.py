@@ -20,7 +20,7 @@ from vipriors.board.web import serving
 serving.serve(core.open_board(settings.read_settings()), serving.listen("127.0.0.1", int(sys.argv[1])))
 """
 
-PATIENCE = 20_000
+PATIENCE = 60_000
 """Milliseconds that a page is given."""
 
 

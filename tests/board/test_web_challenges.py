@@ -255,6 +255,7 @@ class TestSubmitting:
         said = words(ada.get(f"/s/{id_}"))
         assert "75.00 % top-1 accuracy 95 % interval 73.0 – 77.0, public part of the test" in said
         assert "In the test recall, %" in said and "a 10 75.00" in said
+        assert ada.get(f"/s/{id_}").text.count('class="part" width="75.0"') == 4
         assert "Private part" not in said
         assert ada.get(f"/s/{id_}/file").content == predictions(30)
         again = ada.get("/c/tiny/submit").text  # what was declared last is there

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from board_helpers import make_board, predictions
 from sqlalchemy import update
-from web_helpers import PASSWORD, Browser, enter, entry, routes_of, upload
+from web_helpers import PASSWORD, Browser, content_of, enter, entry, routes_of, upload
 
 from vipriors.board import scoring, submitting
 from vipriors.board.core import Board
@@ -188,7 +188,10 @@ def test_odd_forms(board: Board, kind: str, body: bytes, said: str) -> None:
     assert answer.status_code == 400 and said in answer.text
 
 
-def test_a_sender_who_stalls_is_let_go(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("every", [10, 0.02], ids=["stalls", "drips"])
+def test_a_sender_who_stalls_or_drips_is_let_go(
+    board: Board, every: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import anyio
 
     from vipriors.board.web.visiting import visitor_of
@@ -197,7 +200,8 @@ def test_a_sender_who_stalls_is_let_go(board: Board, monkeypatch: pytest.MonkeyP
     ada = enter(board, "Ada")
 
     async def receive() -> Any:
-        await anyio.sleep(10)
+        await anyio.sleep(every)
+        return {"type": "http.request", "body": b"--b\r\n"[:1], "more_body": True}
 
     async def take() -> None:
         from starlette.requests import Request
@@ -206,8 +210,9 @@ def test_a_sender_who_stalls_is_let_go(board: Board, monkeypatch: pytest.MonkeyP
         headers += [(b"cookie", f"session={ada.client.cookies['session']}".encode())]
         scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "app": ada.client.app}
         request = Request(scope, receive)
-        async with uploads.upload_of(request, visitor_of(request), 1000):
-            pass
+        with anyio.fail_after(5):
+            async with uploads.upload_of(request, visitor_of(request), 1000):
+                pass
 
     with pytest.raises(uploads.TooSlow):
         anyio.run(take)
@@ -268,22 +273,12 @@ def test_every_page_has_one_heading_a_language_and_labelled_fields(board: Board)
 
 def test_routes_that_only_look_never_change_anything(board: Board) -> None:
     ada = entry(board, "Ada", 0.5)
-    before = _content(board)
+    before = content_of(board)
     for route in routes_of(ada.client.app):
         if route.methods == {"GET"} and "/api/" not in route.path:
             path = route.path.replace("{name}", "tiny").replace("{id}", ada.submission)
             ada.get(path.replace("{token}", "x"))
-    assert _content(board) == before
-
-
-def _content(board: Board) -> dict[str, list[Any]]:
-    from vipriors.board.models import Row
-
-    with board.database.reading() as session:
-        return {
-            table.name: [tuple(row) for row in session.execute(table.select())]
-            for table in Row.metadata.sorted_tables
-        }
+    assert content_of(board) == before
 
 
 def test_scores_of_baselines_are_those_of_the_records() -> None:

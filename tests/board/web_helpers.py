@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from vipriors.board import jobs, signing
 from vipriors.board.core import Board
-from vipriors.board.models import Person, Submission
+from vipriors.board.models import Person, Row, Submission
 from vipriors.board.web.app import make_app
 
 PASSWORD = "correct horse battery"
@@ -109,3 +109,12 @@ def form(token: str) -> bytes:
     """A form up to where its file begins."""
     part = "--b\r\nContent-Disposition: form-data; name="
     return f'{part}"form_token"\r\n\r\n{token}\r\n{part}"file"; filename="p.csv"\r\n\r\n'.encode()
+
+
+def content_of(board: Board) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    with board.database.reading() as session:
+        return {
+            table.name: [tuple(row) for row in session.execute(table.select())]
+            for table in Row.metadata.sorted_tables
+        }

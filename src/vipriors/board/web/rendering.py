@@ -65,6 +65,7 @@ def environment() -> Environment:
         "day": day,
         "percent": percent,
         "points": points,
+        "share": share,
         "metric": metric,
         "task": task,
         "amount": amount,
@@ -101,6 +102,16 @@ def percent(value: float | None) -> str:
 def points(value: float | None) -> str:
     """A limit of an interval, in per cent with one digit."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def share(value: float | None) -> Markup:
+    """A score from 0 to 1 as a bar; its number stands beside it."""
+    if value is None or math.isnan(value):
+        return Markup()
+    width = 100 * min(max(value, 0.0), 1.0)
+    bars = f'<rect class="whole" width="100" height="8"/><rect class="part" width="{width:.1f}" height="8"/>'
+    head = '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+    return Markup(f"{head}{bars}</svg>")
 
 
 def metric(name: str) -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select
 
 from vipriors.board import viewing
+from vipriors.board.core import Forbidden
 from vipriors.board.models import Submission, now
 from vipriors.board.submitting import Receipt, open_phase, submit
 from vipriors.board.web.challenges import scene
@@ -36,6 +37,9 @@ async def submit_(visit: SignedIn, name: str) -> Response:
         async with upload_of(visit.request, visit, visit.board.settings.upload_bytes) as upload:
             form = upload.form
             receipt = await to_thread.run_sync(_take, visit, name, upload)
+    except Forbidden:
+        await discard(visit.request)
+        raise
     except BadInput as error:
         await discard(visit.request)
         return await to_thread.run_sync(_form, visit, name, error.problems, form.kept())

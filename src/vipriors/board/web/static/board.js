@@ -44,7 +44,9 @@ function showMain(html) {
   document.title = page.title;
   document.getElementById("main").replaceChildren(...page.getElementById("main").children);
   start();
-  (document.getElementById("problems") || document.getElementById("main")).focus();
+  const first = document.getElementById("problems") || document.getElementById("main");
+  first.focus({ preventScroll: true });
+  first.scrollIntoView();
 }
 
 function sendWithProgress(form) {
