@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 
 from vipriors.board import inviting, service, signing, submitting, tokens
 from vipriors.board.core import Board
-from vipriors.board.models import SCORED, ApiToken, Challenge, Person, Score, SignIn, Submission
+from vipriors.board.models import SCORED, ApiToken, Attachment, Challenge, Person, Score, SignIn, Submission
 from vipriors.board.web.app import make_app
 
 ROLES = ("nobody", "ada", "bob", "olga", "otto", "root")
@@ -36,6 +36,12 @@ POST   /account/password                          303 400 400 400 400 400
 POST   /account/sign-out-others                   303 303 303 303 303 303
 POST   /account/tokens                            303 200 200 200 200 200
 POST   /account/tokens/revoke                     303 303 404 404 404 404
+GET    /admin                                     303 404 404 404 404 200
+POST   /admin/bundle                              303 404 404 404 404 400
+GET    /admin/bundle/{folder}/{key}               303 404 404 404 404 404
+POST   /admin/bundle/{folder}/{key}               303 404 404 404 404 404
+POST   /admin/challenges                          303 404 404 404 404 400
+POST   /admin/people                              303 404 404 404 404 303
 GET    /api/v1/challenges                         200 200 200 200 200 200
 GET    /api/v1/challenges/{name}                  200 200 200 200 200 200
 GET    /api/v1/challenges/{name}/leaderboard      200 200 200 200 200 200
@@ -56,6 +62,19 @@ GET    /c/{name}                                  200 200 200 200 200 200
 GET    /c/{name}/challenge.yaml                   200 200 200 200 200 200
 GET    /c/{name}/leaderboard                      200 200 200 200 200 200
 GET    /c/{name}/leaderboard/embed                200 200 200 200 200 200
+GET    /c/{name}/run                              303 404 404 200 404 200
+GET    /c/{name}/run/labels                       303 404 404 200 404 200
+POST   /c/{name}/run/labels                       303 404 404 400 404 400
+GET    /c/{name}/run/log                          303 404 404 200 404 200
+GET    /c/{name}/run/organizers                   303 404 404 200 404 200
+POST   /c/{name}/run/organizers                   303 404 404 303 404 303
+GET    /c/{name}/run/pages                        303 404 404 200 404 200
+POST   /c/{name}/run/pages                        303 404 404 303 404 303
+GET    /c/{name}/run/phases                       303 404 404 200 404 200
+POST   /c/{name}/run/phases                       303 404 404 303 404 303
+POST   /c/{name}/run/settings                     303 404 404 303 404 303
+GET    /c/{name}/run/teams                        303 404 404 200 404 200
+POST   /c/{name}/run/teams                        303 404 404 303 404 303
 GET    /c/{name}/submissions                      303 200 200 200 200 200
 GET    /c/{name}/submit                           303 200 200 200 200 200
 POST   /c/{name}/submit                           303 303 303 303 303 303
@@ -67,9 +86,15 @@ POST   /c/{name}/team/revoke                      303 303 404 400 400 400
 GET    /join/{token}                              303 200 200 200 200 200
 POST   /join/{token}                              303 400 400 303 303 303
 GET    /s/{id}                                    303 200 404 200 404 200
+GET    /s/{id}/attachments                        303 200 404 200 404 200
+POST   /s/{id}/attachments                        303 400 404 400 404 400
+GET    /s/{id}/attachments/{number}               303 200 404 200 404 200
+POST   /s/{id}/audit                              303 404 404 303 404 303
 POST   /s/{id}/cancel                             303 303 404 303 404 303
 POST   /s/{id}/choose                             303 303 404 404 404 404
 GET    /s/{id}/file                               303 200 404 200 404 200
+GET    /s/{id}/judge                              303 404 404 200 404 200
+POST   /s/{id}/judge                              303 404 404 303 404 303
 GET    /s/{id}/status                             303 200 404 200 404 200
 GET    /sign-in                                   200 200 200 200 200 200
 POST   /sign-in                                   400 400 400 400 400 400
@@ -81,8 +106,18 @@ GET    /static/{name}                             200 200 200 200 200 200
 """What is asked for of the challenge, the submission, the token and the invitation of ada's, and the status
 for each role. 303 for nobody leads to the page to sign in."""
 
+OUTCOME = '{"verdict": "same", "checks": {}, "scores": {}, "foreign_reads": [], "passed": true}'
+
 FIELDS = {
     "/account/tokens": {"name": "new"},
+    "/admin/people": {"person": "ada", "act": "disable"},
+    "/c/{name}/run/organizers": {"person": "bob", "act": "add"},
+    "/c/{name}/run/pages": {"title": "Another"},
+    "/c/{name}/run/phases": {"phase": "new", "name": "more", "start": "2026-01-01", "grace_minutes": "0"},
+    "/c/{name}/run/settings": {"act": "baseline", "baseline_name": "b", "baseline_score": "0.1"},
+    "/c/{name}/run/teams": {"team": "1", "into": "2"},
+    "/s/{id}/audit": {"run": "1", "outcome": OUTCOME},
+    "/s/{id}/judge": {"act": "hide"},
     "/account/tokens/revoke": {"token": "1"},
     "/c/{name}/team": {"team": "The new"},
     "/c/{name}/team/revoke": {"invitation": "1"},
@@ -113,11 +148,13 @@ class World:
 
     def restore(self) -> None:
         """Undoes what was done."""
-        self.board.database.engine.dispose()
-        home = self.board.settings.home
-        for file in home.glob("board.db-*"):
-            file.unlink()
-        shutil.copy(self.kept, home / "board.db")
+        with (
+            sqlite3.connect(self.kept) as kept,
+            sqlite3.connect(self.board.settings.home / "board.db") as now,
+        ):
+            kept.backup(now)
+        kept.close()
+        now.close()
 
     def ask(self, role: str, method: str, path: str, route: str) -> Any:
         """What is answered to somebody."""
@@ -191,6 +228,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             )
             session.add(made)
             ids[name] = made.id
+            if name in ("ada", "sam"):
+                session.flush()
+                about = {"file_key": stored.key, "sha256": stored.sha256, "size": stored.size}
+                session.add(
+                    Attachment(submission_id=made.id, kind="run", file_name=f"file-of-{name}.zip", **about)
+                )
             for part, value in (("public", 0.5), ("private", PRIVATE), ("all", ALL)):
                 for version in (0, 1) if name != "waiting" else ():
                     record = {
@@ -235,11 +278,16 @@ def path_of(world: World, route: str, name: str = "tiny", of: str = "ada") -> st
         "{name}": name,
         "{id}": id_,
         "{token}": world.invitations.get(of, NONE),
+        "{number}": "1",
+        "{folder}": "00",
+        "{key}": "0" * 32,
     }
     if route == "/static/{name}":
         values["{name}"] = "board.css"
     for key, value in values.items():
         route = route.replace(key, value)
+    if route.endswith("/judge"):
+        route += "?act=hide"
     assert "{" not in route, f"say in `path_of` what stands in {route}"
     return route
 
