@@ -1,7 +1,8 @@
 """The public pages of a board as plain files, which need no server.
 
 The application renders them as for a visitor who is not signed in; links between them are made relative.
-What needs the board itself (signing in, submitting) is left out.
+What needs the board itself is left out: forms, links to pages for people who are signed in, and parts of
+pages that are marked with `data-live`.
 """
 
 from __future__ import annotations
@@ -187,7 +188,7 @@ class _Rewriter(HTMLParser):
         if self._silent:
             self._silent += [tag] if tag == self._silent[0] else []
             return
-        if tag == "form":
+        if tag == "form" or "data-live" in dict(attrs):
             self._silent.append(tag)
             return
         if tag == "li":
