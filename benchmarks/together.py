@@ -2,7 +2,7 @@
 
     python benchmarks/together.py [--seeds 5] [--steps 60] [--json]
 
-Small residual networks on random images, batches of 32, without augmentation; the device is the best there is.
+Small residual networks on random images, batches of 32, without augmentation, on the best device there is.
 The first ten steps of each are not timed.
 """
 
