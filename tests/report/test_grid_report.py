@@ -202,6 +202,7 @@ def test_the_page_stands_alone_and_holds_its_numbers(grid: Path) -> None:
     # Better, worse and the reference differ on every block in this order.
     ranks = {row["contender"]: float(row["mean_rank"]) for row in rows(page.files["ranks.csv"])}
     assert ranks == {"better": 1, "residual": 2, "worse": 3}
+    assert text.count('id="cost-') == 6  # steps, FLOPs, seconds; each has a title and a description
     place = read_measured(grid)[0].places["better", 5]
     assert place.difference is not None
     assert f"▲ {100 * place.difference.mean:+.1f} [" in text
@@ -253,6 +254,8 @@ def test_one_size_of_all_images_without_cost(tmp_path: Path) -> None:
 def test_a_single_run_is_shown_without_intervals(tmp_path: Path) -> None:
     text, page = read(write_grid_report(store(tmp_path / "a", record("residual", 5, 0, 0.5))))
     assert "50.0" in text
+    assert "Score against cost" in text
+    assert "<svg" not in text
     assert set(page.files) == {"runs.csv", "comparisons.csv", "residual.yaml"}
 
 

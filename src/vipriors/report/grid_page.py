@@ -182,10 +182,11 @@ def costs(one: Measured) -> CostTable | None:
             for number, contender, place, cost in rows
             if (value := getattr(cost, key))
         ]
-        if dots:
+        if len(dots) > 1:  # a single dot says no more than the table
             name, title = f"cost-{key}-{one.challenge}", f"Score against {words} on {one.challenge}"
             drawn.append(grid_charts.cost_chart(name, title, f"{metric_name(one.headline)}, %", words, dots))
-    return CostTable(size_name(one, size), tuple(drawn), tuple(rows)) if drawn else None
+    known = any(getattr(cost, key) for *_, cost in rows for key, _ in COSTS)
+    return CostTable(size_name(one, size), tuple(drawn), tuple(rows)) if known else None
 
 
 def rankings(measured: Sequence[Measured]) -> list[Ranks]:

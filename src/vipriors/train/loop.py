@@ -137,12 +137,12 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD-Nesterov or AdamW over the trainable parameters, decaying only those with two axes or more."""
+def make_optimizer(model: nn.Module, recipe: Recipe, axes: int = 2) -> torch.optim.Optimizer:
+    """SGD-Nesterov or AdamW over the trainable parameters, decaying only those with `axes` axes or more."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim >= axes], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim < axes], "weight_decay": 0.0},
     ]
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
