@@ -288,10 +288,11 @@ def test_draws_lie_in_their_ranges_evenly_in_the_logarithm() -> None:
     assert draw(search(Path(), 1), 7) == draw(search(Path(), 9), 7)
 
 
-def test_a_floor_declares_nothing_to_search(tmp_path: Path) -> None:
-    floor = Search(DIGITS, read_contender("nearest-neighbour"), 1, 4, 1, tmp_path / "x", work=tmp_path)
+@pytest.mark.parametrize("name", ["nearest-neighbour", "strong-wide"])
+def test_some_methods_declare_nothing_to_search(name: str, tmp_path: Path) -> None:
+    search = Search(DIGITS, read_contender(name), 1, 4, 1, tmp_path / "x", work=tmp_path)
     with pytest.raises(BadInput, match="declares nothing to search"):
-        tune(floor)
+        tune(search)
 
 
 def test_tables() -> None:

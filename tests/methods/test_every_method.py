@@ -50,7 +50,8 @@ def small(name: str, **changes):
     """The method at its tiny preset, for a few steps."""
     method = configure(name, "tiny", {})
     few = {"steps": STEPS, "batch_size": 8} if name in NETWORKS else {}
-    return dataclasses.replace(method, **few | CHEAPER.get(name, {}) | changes)
+    fewer = {"stages": 2, "width": 8} if hasattr(method, "stages") else {}
+    return dataclasses.replace(method, **few | fewer | CHEAPER.get(name, {}) | changes)
 
 
 def fitted(name: str, data: TrainingSet, folder: Path | None = None, seed: int = 0, **changes):
@@ -103,7 +104,9 @@ def test_fitted_saved_and_loaded(name, shape, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_learns(name):
     data = data_set(each=12)
-    method = small(name, steps=60, lr=0.05, batch_size=12) if name in NETWORKS else small(name)
+    method = configure(name, "tiny", {})
+    if name in NETWORKS:
+        method = dataclasses.replace(method, steps=60, lr=0.05, batch_size=12)
     found = method.fit(dataclasses.replace(data, invariance=Invariance()), Context(execution=CPU))
     assert (found.model.probabilities(data.held_out.images).argmax(1) == data.held_out.labels).mean() > 0.7
 
@@ -156,8 +159,11 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["as it is", "everything on"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [pytest.param(name, EVERYTHING, id=f"{name} with everything on") for name in NETWORKS]
+    + [pytest.param("residual", {}, id="residual as it is")],
+)
 def test_resumes_to_the_bit(name, changes, tmp_path):
     data, method = data_set(SHAPES["colour"]), small(name, **changes)
 

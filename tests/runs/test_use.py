@@ -15,7 +15,7 @@ from vipriors.runs.export import export_onnx
 from vipriors.runs.new import new_challenge
 from vipriors.runs.predict import IMAGE_SUFFIXES, Wish, _maps, _objects, files_in, predict
 from vipriors.runs.prepared import RunData, find_data
-from vipriors.runs.run import load_model
+from vipriors.runs.run import Plan, load_model, run
 from vipriors.train import Execution
 
 
@@ -115,6 +115,15 @@ def test_onnx_gives_the_same_answer_for_any_number_of_images(
 def test_a_floor_has_no_network_to_export(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="has no network"):
         export_onnx(finished / "floors" / "nearest-neighbour", tmp_path / "model.onnx")
+
+
+def test_layers_beyond_onnx_are_no_traceback(digits: RunData, tmp_path: Path) -> None:
+    """Complex numbers, in the Fourier transforms of the wavelets."""
+    plan = Plan("scattering", overrides={"steps": "1", "width": "4", "stages": "1"})
+    run(digits, plan, tmp_path / "run", execution=Execution(device="cpu"))
+    with pytest.raises(BadInput, match=r"scattering has layers that ONNX has no words for$"):
+        export_onnx(tmp_path / "run", tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
 
 
 @pytest.fixture

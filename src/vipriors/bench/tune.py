@@ -90,7 +90,7 @@ def tune(
     Raises:
         BadInput: The method declares nothing to search, or no trial came to its end.
     """
-    if not hasattr(methods.load(search.contender.method), "tuning"):
+    if not getattr(methods.load(search.contender.method), "tuning", None):
         raise BadInput.single(
             search.contender.method, "declares nothing to search; it tunes itself or is fixed"
         )

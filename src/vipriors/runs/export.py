@@ -40,7 +40,7 @@ def export_onnx(run: Path, file: Path) -> float:
         The largest difference of a probability between the two on 64 random images.
 
     Raises:
-        BadInput: The run's method has no network, or the exported file answers differently.
+        BadInput: The run's method has no network or one beyond ONNX, or the file answers differently.
     """
     recipe, classifier = load_model(run, Execution(device="cpu"))
     if recipe.challenge.task != "classification":
@@ -51,15 +51,18 @@ def export_onnx(run: Path, file: Path) -> float:
     import onnxruntime
 
     shape = (recipe.challenge.input.channels, *recipe.challenge.input.size)
-    program = torch.onnx.export(
-        _Probabilities(classifier.network).eval(),
-        (torch.zeros(2, *shape),),
-        input_names=["images"],
-        output_names=["probabilities"],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-        dynamo=True,
-        verbose=False,
-    )
+    try:
+        program = torch.onnx.export(
+            _Probabilities(classifier.network).eval(),
+            (torch.zeros(2, *shape),),
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            dynamo=True,
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError:
+        raise BadInput.single(run, f"{recipe.method} has layers that ONNX has no words for") from None
     assert program is not None
     model = program.model_proto
     for key, value in (("classes", json.dumps(list(recipe.classes))), ("challenge", recipe.challenge.name)):

@@ -13,7 +13,7 @@ Deviations from the paper:
 2. Shortcuts skip rows and columns before their 1x1 convolution, not by its stride, which is the same.
 3. Large images are max-pooled 2x2 without padding after the first convolution, as in the authors' code.
 
-Maps grow at every convolution: at 8 px this costs about 7 times the operations of `residual`, at 28 px twice.
+Maps grow at every convolution; at 8 px this costs about 7 times the operations of `residual`, at 28 px twice.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ Deviations from the paper:
 2. Maps are reduced by means over symmetric windows instead of strides, which are not equivariant at even
    sizes.
 3. Large images are halved by means before and after the first convolution, of 7x7 pixels.
+
+Not for images that mean something else when turned or mirrored, as digits and letters do.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Group:
 
 def by_element(group: Group, x: Tensor) -> Tensor:
     """Feature maps `(B, C * G, ...)` as `(B, C, G, ...)`."""
-    return x.reshape(len(x), -1, len(group), *x.shape[2:])
+    return x.reshape(x.shape[0], -1, len(group), *x.shape[2:])
 
 
 P4 = Group()
