@@ -293,7 +293,7 @@ def test_ap_is_ap50_of_pycocotools(capsys):
 
 
 def test_the_101_recalls_are_coco_s_when_corrected(capsys):
-    """7 of 20 objects, a mistake, an eighth: whether 7 / 20 reaches the recall of 35 % lies in the last digit."""
+    """7 of 20 objects, a mistake, an eighth: whether 7 / 20 is a recall of 35 % lies in the last digit."""
     boxes = [(1, 1, [30 * n, 10, 20, 20]) for n in range(20)]
     results = found(*((*box, 0.9 - 0.01 * n) for n, box in enumerate(boxes[:7])), (1, 1, [0, 90, 9, 9], 0.5))
     results += found((*boxes[7], 0.4))
