@@ -292,6 +292,18 @@ def test_ap_is_ap50_of_pycocotools(capsys):
             assert ours(labels, results).ap == pytest.approx(coco_ap50(labels, results), abs=1e-9)
 
 
+def test_the_101_recalls_are_coco_s_when_corrected(capsys):
+    """7 of 20 objects, a mistake, an eighth: whether 7 / 20 is a recall of 35 % lies in the last digit."""
+    boxes = [(1, 1, [30 * n, 10, 20, 20]) for n in range(20)]
+    results = found(*((*box, 0.9 - 0.01 * n) for n, box in enumerate(boxes[:7])), (1, 1, [0, 90, 9, 9], 0.5))
+    results += found((*boxes[7], 0.4))
+    labels = truth(*boxes)
+    assert ours(labels, results).ap == pytest.approx(100 * (36 + 5 * 8 / 9) / 101, abs=1e-9)
+    corrected = ours(labels, results, Settings(corrected=True)).ap
+    assert corrected == pytest.approx(100 * (35 + 6 * 8 / 9) / 101, abs=1e-9)
+    assert corrected == pytest.approx(coco_ap50(labels, results), abs=1e-9)
+
+
 @pytest.mark.parametrize("corrected", [False, True])
 def test_what_changes_nothing(corrected):
     settings = Settings(corrected=corrected)

@@ -27,6 +27,7 @@ METRICS = {
     "iiou_class": "mean iIoU",
     "iiou_category": "category iIoU",
     "iou": "IoU",
+    "boundary_iou": "boundary IoU",
     "pixel_accuracy": "pixel accuracy",
     "rank1": "rank 1",
     "rank5": "rank 5",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vipriors.data.files import write_atomic
 from vipriors.problems import BadInput, Problem
 from vipriors.tasks.archive import Limits, open_archive, pack
+from vipriors.tasks.boundary import count_boundary
 from vipriors.tasks.class_map import CITYSCAPES, MOST_ID, plain
 from vipriors.tasks.findings import Findings, shown
 from vipriors.tasks.iou import (
@@ -41,7 +42,7 @@ from vipriors.tasks.segmentation_index import index_of as index_of
 from vipriors.tasks.segmentation_labels import Labels, id_of
 from vipriors.tasks.segmentation_labels import read_labels as read_labels
 
-HEADLINE = "iou_class"
+HEADLINE, BOUNDARY = "iou_class", "boundary_iou"
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,8 @@ def score(predictions: Predictions, labels: Labels, index: MapIndex, class_names
 
     `iou_class` is the mean IoU of the evaluated classes that occur in labels or predictions, `iou_category`
     that of their categories, `iiou_class` and `iiou_category` their instance-weighted forms where the labels
-    have instances, and `pixel_accuracy` the share of the evaluated pixels that are right.
+    have instances, `boundary_iou` the mean IoU in the bands along the classes' borders (see `boundary`), and
+    `pixel_accuracy` the share of the evaluated pixels that are right.
 
     Args:
         predictions: as `check` returns them.
@@ -174,13 +176,14 @@ def score(predictions: Predictions, labels: Labels, index: MapIndex, class_names
         "iiou_class": members_of([[c] for c in classes.evaluated if c.instance_size is not None]),
         "iiou_category": members_of([in_category[name] for name in classes.instance_categories]),
     }
-    counts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*groups, *of_instances)}
+    counts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*groups, *of_instances, BOUNDARY)}
     total = np.zeros((256, 257))
     for id_, size, png in zip(index.ids, index.sizes, predictions.maps, strict=True):
         truth, instances = labels.images[id_].load(id_)
         predicted = None if png is None else _decoded(png, id_, size)
         confusion = confusion_of(truth, predicted)
         total += confusion
+        counts[BOUNDARY].append(count_boundary(truth, predicted, classes))
         for name, members in groups.items():
             counts[name].append(count(confusion, members, classes))
         if instances is not None:

@@ -25,6 +25,7 @@ def details_of(
     per_class = []
     for position, (class_, name) in enumerate(zip(classes.evaluated, class_names, strict=True)):
         row = {"class": name, "pixels": int(pixels[position]), "iou": _number(scores["iou_class"][position])}
+        row["boundary_iou"] = _number(scores["boundary_iou"][position])
         if "iiou_class" in scores and class_.id in with_instances:
             row["iiou"] = _number(scores["iiou_class"][with_instances.index(class_.id)])
         per_class.append(row)

@@ -27,6 +27,7 @@ METRICS = {
     "iou_category": "category IoU",
     "iiou_class": "mean iIoU",
     "iiou_category": "category iIoU",
+    "boundary_iou": "boundary IoU",
     "pixel_accuracy": "pixel accuracy",
     "mAP": "mean average precision (mAP)",
     "AP": "average precision (AP)",
