@@ -11,6 +11,7 @@ from torch.nn import functional
 from vipriors.methods import configure, listings, load
 from vipriors.methods.classification.blur_pool import BlurBlock
 from vipriors.methods.classification.full_convolution import FullBlock
+from vipriors.methods.classification.group_p4 import group_neck
 from vipriors.methods.classification.harmonic import Harmonic, HarmonicBlock
 from vipriors.methods.classification.residual import Block, Residual
 from vipriors.priors.layers import P4, P4M, BlurPool2d
@@ -215,3 +216,10 @@ def test_the_penalty_of_gradient_l2_against_differences():
             difference = (functional.cross_entropy(network(moved), LABELS, reduction="sum") - losses) / 1e-6
             assert gradient[place].item() == pytest.approx(difference.item(), rel=1e-3, abs=1e-6)
     torch.testing.assert_close(found, (losses + 0.5 * gradient.square().sum()) / 6)
+
+
+def test_a_group_network_takes_the_mean_of_the_plane_and_then_the_largest_response():
+    norm, *rest = group_neck(2, P4)
+    x = torch.randn(3, 8, 5, 4)
+    expected = norm(x).clamp(min=0).reshape(3, 2, 4, 20).mean(3).amax(2)
+    torch.testing.assert_close(nn.Sequential(norm, *rest)(x), expected)
