@@ -14,6 +14,7 @@ import secrets
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -219,31 +220,24 @@ class _Taking:
         return {"file_key": self.keys[row["file_key"]]}
 
 
-class _opened:
+@contextmanager
+def _opened(file: Path, name: str, kind: str) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
     """An archive that says it is of the kind that is wanted, and what it says of itself."""
-
-    def __init__(self, file: Path, about: str, kind: str):
-        self._file, self._about, self._kind = file, about, kind
-
-    def __enter__(self) -> tuple[zipfile.ZipFile, dict[str, Any]]:
-        with os_errors(self._file):
-            try:
-                self._archive = zipfile.ZipFile(self._file)
-                info = self._archive.getinfo(self._about)
-                if info.file_size > MOST_ABOUT:
-                    raise BadInput.single(self._file, f"{self._about} is larger than {MOST_ABOUT:,} bytes")
-                about = json.loads(self._archive.read(info))
-            except (*_ERRORS, KeyError, ValueError, RecursionError):
-                expected = f"expected one that `vipriors board export` wrote, with {self._about}"
-                raise BadInput.single(self._file, f"is no such archive; {expected}") from None
-        if not isinstance(about, dict) or about.get("kind") != self._kind or about.get("version") != VERSION:
-            expected = f"expected {self._kind!r}, version {VERSION}"
-            found = about if not isinstance(about, dict) else (about.get("kind"), about.get("version"))
-            raise BadInput.single(f"{self._file}, {self._about}", f"is of {found!r}; {expected}")
-        return self._archive, about
-
-    def __exit__(self, *_: object) -> None:
-        self._archive.close()
+    with ExitStack() as stack, os_errors(file):
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            info = archive.getinfo(name)
+            if info.file_size > MOST_ABOUT:
+                raise BadInput.single(file, f"{name} is larger than {MOST_ABOUT:,} bytes")
+            about = json.loads(archive.read(info))
+        except (*_ERRORS, KeyError, ValueError, RecursionError):
+            expected = f"expected one that `vipriors board export` wrote, with {name}"
+            raise BadInput.single(file, f"is no such archive; {expected}") from None
+        if not isinstance(about, dict) or about.get("kind") != kind or about.get("version") != VERSION:
+            found = (about.get("kind"), about.get("version")) if isinstance(about, dict) else about
+            message = f"is of {found!r}; expected {kind!r}, version {VERSION}"
+            raise BadInput.single(f"{file}, {name}", message)
+        yield archive, about
 
 
 def _table(archive: zipfile.ZipFile, model: type[Row], file: Path) -> Iterator[dict[str, Any]]:
@@ -252,27 +246,22 @@ def _table(archive: zipfile.ZipFile, model: type[Row], file: Path) -> Iterator[d
         yield from read_rows(model, stream, f"{file}, {name}")
 
 
-class _member:
+@contextmanager
+def _member(archive: zipfile.ZipFile, name: str, file: Path, most: int) -> Iterator[IO[bytes]]:
     """A file of an archive; what is wrong with it while it is read is bad input."""
-
-    def __init__(self, archive: zipfile.ZipFile, name: str, file: Path, most: int):
-        self._archive, self._name, self._most, self._place = archive, name, most, f"{file}, {name}"
-
-    def __enter__(self) -> IO[bytes]:
+    place = f"{file}, {name}"
+    try:
+        info = archive.getinfo(name)
+        stream = archive.open(info)
+    except (*_ERRORS, KeyError):
+        raise BadInput.single(place, "is missing or cannot be read") from None
+    with stream:
+        if info.file_size > most:
+            raise BadInput.single(place, f"has {info.file_size:,} bytes; expected at most {most:,}")
         try:
-            info = self._archive.getinfo(self._name)
-            if info.file_size > self._most:
-                found = f"has {info.file_size:,} bytes"
-                raise BadInput.single(self._place, f"{found}; expected at most {self._most:,}")
-            self._stream = self._archive.open(info)
-        except (*_ERRORS, KeyError):
-            raise BadInput.single(self._place, "is missing or cannot be read") from None
-        return self._stream
-
-    def __exit__(self, kind: object, error: object, _: object) -> None:
-        self._stream.close()
-        if isinstance(error, _ERRORS):
-            raise BadInput.single(self._place, f"is damaged: {error}") from None
+            yield stream
+        except _ERRORS as error:
+            raise BadInput.single(place, f"is damaged: {error}") from None
 
 
 def _refuse_what_is_here(board: Board, found: dict[type[Row], list[dict[str, Any]]]) -> None:
