@@ -9,15 +9,11 @@ Without labels a challenge shows what it showed, and takes no submissions until 
 
 from __future__ import annotations
 
-import json
 import secrets
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -25,9 +21,8 @@ from sqlalchemy.orm import Session
 
 from vipriors.board.acting import may_administer, note
 from vipriors.board.core import Board
-from vipriors.board.database import VERSION
 from vipriors.board.exchange.archive import KIND, LABELS_KIND, TABLES
-from vipriors.board.exchange.rows import read_rows
+from vipriors.board.exchange.reading import open_archive, table_of, take_files, take_labels
 from vipriors.board.jobs import SYSTEM_ERROR
 from vipriors.board.models import (
     ERROR,
@@ -45,15 +40,9 @@ from vipriors.board.models import (
     Team,
 )
 from vipriors.board.people import LONGEST_NAME
-from vipriors.data.files import os_errors
 from vipriors.problems import BadInput, Problem
 
-MOST_ABOUT = 16 * 2**20
-MOST_FILE = 2**34
-MOST_PROBLEMS = 20
 NO_PASSWORD = "none"
-
-_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 @dataclass
@@ -91,14 +80,14 @@ def import_archive(
         BadInput: the archive is damaged, of another version, or something in it is here already. Nothing has
             changed then.
     """
-    with _opened(file, "board.json", KIND) as (archive, about):
-        found = {model: list(_table(archive, model, file)) for model in TABLES}
+    with open_archive(file, "board.json", KIND) as (archive, about):
+        found = {model: list(table_of(archive, model, file)) for model in TABLES}
         _refuse_what_is_here(board, found)
         secret = {}
         if labels is not None:
-            with _opened(labels, "labels.json", LABELS_KIND) as (hidden, known):
-                secret = _take_labels(board, hidden, known, labels)
-        keys = _take_files(board, archive, found, file)
+            with open_archive(labels, "labels.json", LABELS_KIND) as (hidden, known):
+                secret = take_labels(board, hidden, known, labels)
+        keys = take_files(board, archive, found, file)
     try:
         with board.database.writing() as session, session.begin():
             may_administer(session, by)
@@ -220,50 +209,6 @@ class _Taking:
         return {"file_key": self.keys[row["file_key"]]}
 
 
-@contextmanager
-def _opened(file: Path, name: str, kind: str) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
-    """An archive that says it is of the kind that is wanted, and what it says of itself."""
-    with ExitStack() as stack, os_errors(file):
-        try:
-            archive = stack.enter_context(zipfile.ZipFile(file))
-            info = archive.getinfo(name)
-            if info.file_size > MOST_ABOUT:
-                raise BadInput.single(file, f"{name} is larger than {MOST_ABOUT:,} bytes")
-            about = json.loads(archive.read(info))
-        except (*_ERRORS, KeyError, ValueError, RecursionError):
-            expected = f"expected one that `vipriors board export` wrote, with {name}"
-            raise BadInput.single(file, f"is no such archive; {expected}") from None
-        if not isinstance(about, dict) or about.get("kind") != kind or about.get("version") != VERSION:
-            found = (about.get("kind"), about.get("version")) if isinstance(about, dict) else about
-            message = f"is of {found!r}; expected {kind!r}, version {VERSION}"
-            raise BadInput.single(f"{file}, {name}", message)
-        yield archive, about
-
-
-def _table(archive: zipfile.ZipFile, model: type[Row], file: Path) -> Iterator[dict[str, Any]]:
-    name = f"tables/{model.__tablename__}.jsonl"
-    with _member(archive, name, file, MOST_FILE) as stream:
-        yield from read_rows(model, stream, f"{file}, {name}")
-
-
-@contextmanager
-def _member(archive: zipfile.ZipFile, name: str, file: Path, most: int) -> Iterator[IO[bytes]]:
-    """A file of an archive; what is wrong with it while it is read is bad input."""
-    place = f"{file}, {name}"
-    try:
-        info = archive.getinfo(name)
-        stream = archive.open(info)
-    except (*_ERRORS, KeyError):
-        raise BadInput.single(place, "is missing or cannot be read") from None
-    with stream:
-        if info.file_size > most:
-            raise BadInput.single(place, f"has {info.file_size:,} bytes; expected at most {most:,}")
-        try:
-            yield stream
-        except _ERRORS as error:
-            raise BadInput.single(place, f"is damaged: {error}") from None
-
-
 def _refuse_what_is_here(board: Board, found: dict[type[Row], list[dict[str, Any]]]) -> None:
     names = {row["name"] for row in found[Challenge]}
     ids = {row["id"] for row in found[Submission]}
@@ -275,50 +220,6 @@ def _refuse_what_is_here(board: Board, found: dict[type[Row], list[dict[str, Any
         problems.append(Problem("archive", f"{len(sent)} of its submissions are on this board already"))
     if problems:
         raise BadInput(problems)
-
-
-def _take_labels(
-    board: Board, archive: zipfile.ZipFile, about: dict[str, Any], file: Path
-) -> dict[str, dict[str, str]]:
-    taken = {}
-    for name, secret in cast(dict[str, dict[str, str]], about.get("challenges", {})).items():
-        fields = ("labels_key", "labels_sha256", "split_seed")
-        if not isinstance(secret, dict) or not all(isinstance(secret.get(field), str) for field in fields):
-            raise BadInput.single(f"{file}, labels.json, {name}", f"expected texts: {', '.join(fields)}")
-        key = _take_file(board, archive, secret["labels_key"], secret["labels_sha256"], MOST_FILE, file)
-        taken[name] = {"labels_key": key, "split_seed": secret["split_seed"]}
-    return taken
-
-
-def _take_files(
-    board: Board, archive: zipfile.ZipFile, found: dict[type[Row], list[dict[str, Any]]], file: Path
-) -> dict[str, str]:
-    """Keeps the files that rows refer to: the key that each had, and the one it has here."""
-    keys: dict[str, str] = {}
-    problems: list[Problem] = []
-    for row in (*found[Submission], *found[Attachment]):
-        if row["file_key"] in keys:
-            continue
-        try:
-            keys[row["file_key"]] = _take_file(
-                board, archive, row["file_key"], row["sha256"], row["size"], file
-            )
-        except BadInput as error:
-            problems += error.problems
-            if len(problems) >= MOST_PROBLEMS:
-                break
-    if problems:
-        raise BadInput(problems)
-    return keys
-
-
-def _take_file(board: Board, archive: zipfile.ZipFile, key: str, sha256: str, most: int, file: Path) -> str:
-    name = f"files/{key}"
-    with _member(archive, name, file, most) as stream:
-        stored = board.files.put(cast(Any, stream), most)
-    if stored.sha256 != sha256:
-        raise BadInput.single(f"{file}, {name}", f"has SHA-256 {stored.sha256}; expected {sha256}")
-    return stored.key
 
 
 def _free(name: str, names: set[str]) -> str:
