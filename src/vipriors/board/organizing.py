@@ -1,4 +1,4 @@
-"""What organizers do about submissions, teams and people. Each act is logged, and none deletes anything."""
+"""What organizers do about submissions and teams. Each act is logged, and none deletes anything."""
 
 from __future__ import annotations
 
@@ -10,48 +10,23 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from vipriors.board.acting import (
-    challenge_to_run,
-    log,
-    may_administer,
     note,
     submission_to_judge,
     teams_to_judge,
 )
 from vipriors.board.attached import audit_passed
-from vipriors.board.core import Board, NotFound
+from vipriors.board.core import Board
 from vipriors.board.models import (
     SCORED,
     Attachment,
-    Challenge,
     Invitation,
     Membership,
-    Organizer,
-    Person,
     Submission,
     Team,
     now,
 )
 from vipriors.problems import BadInput, Problem
 from vipriors.tasks.findings import shown
-
-__all__ = [
-    "Qualification",
-    "disable",
-    "disqualify",
-    "enable",
-    "former_names",
-    "hide",
-    "log",
-    "make_admin",
-    "make_organizer",
-    "merge_teams",
-    "qualify",
-    "reinstate",
-    "remove_admin",
-    "remove_organizer",
-    "show",
-    "unqualify",
-]
 
 FEWEST_PAGES = 3
 """Of the report of an entry that may win."""
@@ -198,93 +173,14 @@ def former_names(session: Session, team: Team) -> list[str]:
     return names
 
 
-def make_organizer(board: Board, challenge_name: str, person_name: str, *, by: int | None = None) -> None:
-    """Lets a person run a challenge.
-
-    Raises:
-        NotFound: there is no such challenge or person.
-        Forbidden: who does it does not run the challenge.
-    """
-    with board.database.writing() as session, session.begin():
-        challenge, person = _challenge_and_person(session, challenge_name, person_name, by)
-        if session.get(Organizer, (challenge.id, person.id)) is None:
-            session.add(Organizer(challenge_id=challenge.id, person_id=person.id))
-            note(session, by, challenge, "make organizer", person.name)
-
-
-def remove_organizer(board: Board, challenge_name: str, person_name: str, *, by: int | None = None) -> None:
-    """Lets a person run a challenge no more; that they did stays in the log. Raises as `make_organizer`."""
-    with board.database.writing() as session, session.begin():
-        challenge, person = _challenge_and_person(session, challenge_name, person_name, by)
-        if (row := session.get(Organizer, (challenge.id, person.id))) is not None:
-            session.delete(row)
-            note(session, by, challenge, "remove organizer", person.name)
-
-
-def disable(board: Board, person_name: str, *, reason: str = "", by: int | None = None) -> None:
-    """Keeps a person out: no sign-in, no token, no upload. Their entries stay.
-
-    Raises:
-        NotFound: there is no such person.
-        Forbidden: who does it is no administrator.
-        BadInput: it is oneself.
-    """
-    _change_person(board, person_name, "disable person", by, reason, disabled=now())
-
-
-def enable(board: Board, person_name: str, *, reason: str = "", by: int | None = None) -> None:
-    """Lets a person in again; raises as `disable`."""
-    _change_person(board, person_name, "enable person", by, reason, disabled=None)
-
-
-def make_admin(board: Board, person_name: str, *, by: int | None = None) -> None:
-    """Lets a person do everything; raises as `disable`."""
-    _change_person(board, person_name, "make admin", by, "", admin=True)
-
-
-def remove_admin(board: Board, person_name: str, *, by: int | None = None) -> None:
-    """Lets a person do no more than others; raises as `disable`."""
-    _change_person(board, person_name, "remove admin", by, "", admin=False)
-
-
 def _mark(board: Board, submission_id: str, action: str, by: int | None, reason: str, **after: Any) -> None:
     with board.database.writing() as session, session.begin():
         submission = submission_to_judge(session, by, submission_id)
-        before = _set(submission, after)
+        before = {name: getattr(submission, name) for name in after}
+        for name, value in after.items():
+            setattr(submission, name, value)
         challenge = submission.phase.challenge
         note(session, by, challenge, action, submission_id, before=before, after=after, reason=reason)
-
-
-def _change_person(
-    board: Board, person_name: str, action: str, by: int | None, reason: str, **after: Any
-) -> None:
-    with board.database.writing() as session, session.begin():
-        may_administer(session, by)
-        person = _person(session, person_name)
-        if person.id == by:
-            raise BadInput.single("person", "is yourself; expected another administrator to do this")
-        before = _set(person, after)
-        note(session, by, None, action, person.name, before=before, after=after, reason=reason)
-
-
-def _set(row: Submission | Person, after: dict[str, Any]) -> dict[str, Any]:
-    before = {name: getattr(row, name) for name in after}
-    for name, value in after.items():
-        setattr(row, name, value)
-    return before
-
-
-def _person(session: Session, name: str) -> Person:
-    person = session.scalar(select(Person).where(Person.name == name))
-    if person is None:
-        raise NotFound(f"person {name!r}")
-    return person
-
-
-def _challenge_and_person(
-    session: Session, challenge: str, person: str, by: int | None
-) -> tuple[Challenge, Person]:
-    return challenge_to_run(session, by, challenge), _person(session, person)
 
 
 def _hand_over_submissions(session: Session, team: Team, into: Team) -> Sequence[str]:

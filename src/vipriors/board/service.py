@@ -3,25 +3,27 @@
 They raise `BadInput` with every problem of what was given, `Forbidden`, `NotFound` or `TooMany`.
 """
 
+from vipriors.board.acting import log
 from vipriors.board.adding import add_challenge, rescore
+from vipriors.board.appointing import (
+    disable,
+    enable,
+    make_admin,
+    make_organizer,
+    remove_admin,
+    remove_organizer,
+)
 from vipriors.board.attaching import attach_report, attach_run, attachments, audit_passed, record_audit
 from vipriors.board.core import Board, Forbidden, NotFound, TooMany, open_board
 from vipriors.board.editing import add_phase, change_phase, edit_pages, hide_challenge, set_baseline
 from vipriors.board.organizing import (
     Qualification,
-    disable,
     disqualify,
-    enable,
     former_names,
     hide,
-    log,
-    make_admin,
-    make_organizer,
     merge_teams,
     qualify,
     reinstate,
-    remove_admin,
-    remove_organizer,
     show,
     unqualify,
 )

@@ -9,14 +9,11 @@ Without labels a challenge shows what it showed, and takes no submissions until 
 
 from __future__ import annotations
 
-import json
 import secrets
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -24,9 +21,8 @@ from sqlalchemy.orm import Session
 
 from vipriors.board.acting import may_administer, note
 from vipriors.board.core import Board
-from vipriors.board.database import VERSION
 from vipriors.board.exchange.archive import KIND, LABELS_KIND, TABLES
-from vipriors.board.exchange.rows import read_rows
+from vipriors.board.exchange.reading import open_archive, table_of, take_files, take_labels
 from vipriors.board.jobs import SYSTEM_ERROR
 from vipriors.board.models import (
     ERROR,
@@ -44,15 +40,9 @@ from vipriors.board.models import (
     Team,
 )
 from vipriors.board.people import LONGEST_NAME
-from vipriors.data.files import os_errors
 from vipriors.problems import BadInput, Problem
 
-MOST_ABOUT = 16 * 2**20
-MOST_FILE = 2**34
-MOST_PROBLEMS = 20
 NO_PASSWORD = "none"
-
-_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 @dataclass
@@ -90,14 +80,14 @@ def import_archive(
         BadInput: the archive is damaged, of another version, or something in it is here already. Nothing has
             changed then.
     """
-    with _opened(file, "board.json", KIND) as (archive, about):
-        found = {model: list(_table(archive, model, file)) for model in TABLES}
+    with open_archive(file, "board.json", KIND) as (archive, about):
+        found = {model: list(table_of(archive, model, file)) for model in TABLES}
         _refuse_what_is_here(board, found)
         secret = {}
         if labels is not None:
-            with _opened(labels, "labels.json", LABELS_KIND) as (hidden, known):
-                secret = _take_labels(board, hidden, known, labels)
-        keys = _take_files(board, archive, found, file)
+            with open_archive(labels, "labels.json", LABELS_KIND) as (hidden, known):
+                secret = take_labels(board, hidden, known, labels)
+        keys = take_files(board, archive, found, file)
     try:
         with board.database.writing() as session, session.begin():
             may_administer(session, by)
@@ -219,62 +209,6 @@ class _Taking:
         return {"file_key": self.keys[row["file_key"]]}
 
 
-class _opened:
-    """An archive that says it is of the kind that is wanted, and what it says of itself."""
-
-    def __init__(self, file: Path, about: str, kind: str):
-        self._file, self._about, self._kind = file, about, kind
-
-    def __enter__(self) -> tuple[zipfile.ZipFile, dict[str, Any]]:
-        with os_errors(self._file):
-            try:
-                self._archive = zipfile.ZipFile(self._file)
-                info = self._archive.getinfo(self._about)
-                if info.file_size > MOST_ABOUT:
-                    raise BadInput.single(self._file, f"{self._about} is larger than {MOST_ABOUT:,} bytes")
-                about = json.loads(self._archive.read(info))
-            except (*_ERRORS, KeyError, ValueError, RecursionError):
-                expected = f"expected one that `vipriors board export` wrote, with {self._about}"
-                raise BadInput.single(self._file, f"is no such archive; {expected}") from None
-        if not isinstance(about, dict) or about.get("kind") != self._kind or about.get("version") != VERSION:
-            expected = f"expected {self._kind!r}, version {VERSION}"
-            found = about if not isinstance(about, dict) else (about.get("kind"), about.get("version"))
-            raise BadInput.single(f"{self._file}, {self._about}", f"is of {found!r}; {expected}")
-        return self._archive, about
-
-    def __exit__(self, *_: object) -> None:
-        self._archive.close()
-
-
-def _table(archive: zipfile.ZipFile, model: type[Row], file: Path) -> Iterator[dict[str, Any]]:
-    name = f"tables/{model.__tablename__}.jsonl"
-    with _member(archive, name, file, MOST_FILE) as stream:
-        yield from read_rows(model, stream, f"{file}, {name}")
-
-
-class _member:
-    """A file of an archive; what is wrong with it while it is read is bad input."""
-
-    def __init__(self, archive: zipfile.ZipFile, name: str, file: Path, most: int):
-        self._archive, self._name, self._most, self._place = archive, name, most, f"{file}, {name}"
-
-    def __enter__(self) -> IO[bytes]:
-        try:
-            info = self._archive.getinfo(self._name)
-            if info.file_size > self._most:
-                found = f"has {info.file_size:,} bytes"
-                raise BadInput.single(self._place, f"{found}; expected at most {self._most:,}")
-            self._stream = self._archive.open(info)
-        except (*_ERRORS, KeyError):
-            raise BadInput.single(self._place, "is missing or cannot be read") from None
-        return self._stream
-
-    def __exit__(self, kind: object, error: object, _: object) -> None:
-        self._stream.close()
-        if isinstance(error, _ERRORS):
-            raise BadInput.single(self._place, f"is damaged: {error}") from None
-
-
 def _refuse_what_is_here(board: Board, found: dict[type[Row], list[dict[str, Any]]]) -> None:
     names = {row["name"] for row in found[Challenge]}
     ids = {row["id"] for row in found[Submission]}
@@ -286,50 +220,6 @@ def _refuse_what_is_here(board: Board, found: dict[type[Row], list[dict[str, Any
         problems.append(Problem("archive", f"{len(sent)} of its submissions are on this board already"))
     if problems:
         raise BadInput(problems)
-
-
-def _take_labels(
-    board: Board, archive: zipfile.ZipFile, about: dict[str, Any], file: Path
-) -> dict[str, dict[str, str]]:
-    taken = {}
-    for name, secret in cast(dict[str, dict[str, str]], about.get("challenges", {})).items():
-        fields = ("labels_key", "labels_sha256", "split_seed")
-        if not isinstance(secret, dict) or not all(isinstance(secret.get(field), str) for field in fields):
-            raise BadInput.single(f"{file}, labels.json, {name}", f"expected texts: {', '.join(fields)}")
-        key = _take_file(board, archive, secret["labels_key"], secret["labels_sha256"], MOST_FILE, file)
-        taken[name] = {"labels_key": key, "split_seed": secret["split_seed"]}
-    return taken
-
-
-def _take_files(
-    board: Board, archive: zipfile.ZipFile, found: dict[type[Row], list[dict[str, Any]]], file: Path
-) -> dict[str, str]:
-    """Keeps the files that rows refer to: the key that each had, and the one it has here."""
-    keys: dict[str, str] = {}
-    problems: list[Problem] = []
-    for row in (*found[Submission], *found[Attachment]):
-        if row["file_key"] in keys:
-            continue
-        try:
-            keys[row["file_key"]] = _take_file(
-                board, archive, row["file_key"], row["sha256"], row["size"], file
-            )
-        except BadInput as error:
-            problems += error.problems
-            if len(problems) >= MOST_PROBLEMS:
-                break
-    if problems:
-        raise BadInput(problems)
-    return keys
-
-
-def _take_file(board: Board, archive: zipfile.ZipFile, key: str, sha256: str, most: int, file: Path) -> str:
-    name = f"files/{key}"
-    with _member(archive, name, file, most) as stream:
-        stored = board.files.put(cast(Any, stream), most)
-    if stored.sha256 != sha256:
-        raise BadInput.single(f"{file}, {name}", f"has SHA-256 {stored.sha256}; expected {sha256}")
-    return stored.key
 
 
 def _free(name: str, names: set[str]) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select
 
 from vipriors import tasks
-from vipriors.board import organizing
+from vipriors.board import appointing
 from vipriors.board.acting import log
 from vipriors.board.adding import add_challenge
 from vipriors.board.core import NotFound
@@ -26,10 +26,10 @@ router = APIRouter(include_in_schema=False)
 
 LOG_ENTRIES = 50
 ACTS: dict[str, Callable[..., Any]] = {
-    "make-admin": organizing.make_admin,
-    "remove-admin": organizing.remove_admin,
-    "disable": organizing.disable,
-    "enable": organizing.enable,
+    "make-admin": appointing.make_admin,
+    "remove-admin": appointing.remove_admin,
+    "disable": appointing.disable,
+    "enable": appointing.enable,
 }
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from vipriors.board import editing, organizing
+from vipriors.board import appointing, editing, organizing
 from vipriors.board.acting import log
 from vipriors.board.adding import rescore
 from vipriors.board.core import NotFound
@@ -164,7 +164,7 @@ def change_organizers(visit: SignedIn, name: str, form: Filled) -> Response:
     visit.take_change()
 
     def change() -> None:
-        act = organizing.remove_organizer if form["act"] == "remove" else organizing.make_organizer
+        act = appointing.remove_organizer if form["act"] == "remove" else appointing.make_organizer
         try:
             act(visit.board, name, form["person"].strip(), by=visit.signed_in.id)
         except NotFound:
