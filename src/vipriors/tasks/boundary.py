@@ -60,10 +60,10 @@ def count_boundary(truth: Map, predicted: Map | None, classes: Classes) -> NDArr
 
 def _count(label_map: Map, which: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How many of some pixels have each id, `(256,)`."""
-    values = label_map.ravel().astype(np.uint16)
-    values <<= 1
-    values |= which.ravel()
-    return count_values(values, 512)[1::2]
+    # The others are counted as id 0, and taken off: faster than to pick out the pixels.
+    counts = count_values((label_map * which).ravel(), 256)
+    counts[0] -= label_map.size - np.count_nonzero(which)
+    return counts
 
 
 def band(label_map: Map, width: int) -> NDArray[np.bool_]:
