@@ -24,7 +24,7 @@ from board_helpers import (
 )
 from sqlalchemy import func, select
 
-from vipriors.board import jobs, scoring, service, submitting
+from vipriors.board import choosing, jobs, scoring, service, submitting
 from vipriors.board.core import Board, RateLimit
 from vipriors.board.models import (
     CANCELLED,
@@ -526,6 +526,31 @@ def test_the_public_part_is_shown_until_the_end_and_then_the_private_one(tmp_pat
     assert shown(board) == shown(board, end + timedelta(minutes=5)) == public
     assert shown(board, end + timedelta(minutes=6)) == private
     assert shown(board, part="all")[1][:2] == [("ada", 1, 0.7), ("bob", 1, 0.7)]
+
+
+def test_what_stood_by_the_shown_part_ranks_in_the_end(tmp_path: Path) -> None:
+    """Not what would do best on the private part, by which nobody may choose."""
+    end = NOW + timedelta(hours=1)
+    board = make_board(tmp_path, [a_phase(end=end)])
+    scored(board, "ada", NOW - timedelta(minutes=3), public=0.7, private=0.5)
+    scored(board, "ada", NOW - timedelta(minutes=2), public=0.6, private=0.9)
+    scored(board, "bob", NOW - timedelta(minutes=1), public=0.4, private=0.6)
+    assert shown(board)[1] == [("ada", 1, 0.7), ("bob", 2, 0.4)]
+    assert shown(board, end + timedelta(seconds=1))[1] == [("bob", 1, 0.6), ("ada", 2, 0.5)]
+
+
+def test_nothing_is_chosen_when_the_final_scores_are_known(tmp_path: Path) -> None:
+    board = make_board(tmp_path, [a_phase(end=NOW - timedelta(hours=1))])
+    sent = scored(board, "ada", NOW - timedelta(hours=2), public=0.6, private=0.9)
+    with pytest.raises(BadInput, match="stands or not as when its phase ended"):
+        choosing.choose(board, sent.person_id, sent.id)
+
+
+def test_of_a_hidden_phase_the_best_on_the_public_part_ranks(tmp_path: Path) -> None:
+    board = make_board(tmp_path, [a_phase(end=NOW, shows="hidden", final_part="private")])
+    scored(board, "ada", NOW - timedelta(minutes=3), public=0.7, private=0.5)
+    scored(board, "ada", NOW - timedelta(minutes=2), public=0.6, private=0.9)
+    assert shown(board, NOW + timedelta(seconds=1)) == ("private", [("ada", 1, 0.5)])
 
 
 def test_a_hidden_board_lists_nothing_before_the_end(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import update
 
 from vipriors.board.core import Board, NotFound
-from vipriors.board.models import SCORED, Person, Submission
+from vipriors.board.models import SCORED, Person, Submission, now
 from vipriors.board.people import team_of
+from vipriors.board.standings import is_running
 from vipriors.problems import BadInput
 
 
@@ -15,7 +16,7 @@ def choose(board: Board, person_id: int, submission_id: str, chosen: bool = True
 
     Raises:
         NotFound: there is none, or it is another team's.
-        BadInput: it is not scored, or does not rank.
+        BadInput: it is not scored, does not rank, or its phase has ended: then the final scores are known.
     """
     with board.database.writing() as session, session.begin():
         submission, person = session.get(Submission, submission_id), session.get(Person, person_id)
@@ -25,6 +26,8 @@ def choose(board: Board, person_id: int, submission_id: str, chosen: bool = True
         if team is None or team.id != submission.team_id:
             raise NotFound(f"submission {submission_id}")
         place = f"submission {submission_id}"
+        if not is_running(submission.phase, now()):
+            raise BadInput.single(place, "stands or not as when its phase ended")
         if chosen and submission.state != SCORED:
             raise BadInput.single(place, f"is {submission.state}; expected a scored one")
         if chosen and (submission.hidden or submission.disqualified is not None):

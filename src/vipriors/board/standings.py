@@ -72,18 +72,17 @@ def leaderboard(
         part: of the test; by default the one that everybody may see. Of a hidden board nothing is listed.
     """
     at = at or now()
-    challenge = phase.challenge
+    challenge, descending = phase.challenge, phase.challenge.descending
     part = part or part_shown(phase, at)
     if part == HIDDEN:
         return Leaderboard(part, challenge.shown_version, [])
     entries = entries_of(session, phase, part)
-    earlier = standing((entry for entry in entries if entry.received <= at - SINCE), challenge.descending)
-    before = {
-        place.entry.team: place.rank
-        for place in ranked(earlier, challenge.descending)
-        if place.rank is not None
-    }
-    places = ranked(standing(entries, challenge.descending), challenge.descending, before)
+    seen = deciding_part(phase)
+    deciding = entries if seen == part else entries_of(session, phase, seen)
+    until = at - SINCE
+    earlier = _of(standing((entry for entry in deciding if entry.received <= until), descending), entries)
+    before = {place.entry.team: place.rank for place in ranked(earlier, descending) if place.rank is not None}
+    places = ranked(_of(standing(deciding, descending), entries), descending, before)
     shown = [place.entry.submission for place in places]
     about = session.execute(
         select(Submission.id, Team.name, Submission.declaration, Submission.late, Submission.qualified)
@@ -100,8 +99,30 @@ def leaderboard(
     return Leaderboard(part, challenge.shown_version, lines, entries)
 
 
-def entries_of(session: Session, phase: Phase, part: str) -> list[Entry]:
-    """All entries of a phase that may rank, with their scores on a part of the test."""
+def deciding_part(phase: Phase) -> str:
+    """The part of the test by which a team's best entry stands, where the team has chosen none.
+
+    It is the part that was shown, or the public one where nothing was, also when another part ranks in the
+    end: the best of many entries by the very scores that rank would be picked by the private test.
+    """
+    return "public" if phase.shows == HIDDEN else phase.shows
+
+
+def standing_ids(session: Session, phase: Phase, team_id: int) -> set[str]:
+    """Ids of a team's submissions that stand on the leaderboard of a phase: one, or none."""
+    entries = entries_of(session, phase, deciding_part(phase), team_id)
+    return {entry.submission for entry in standing(entries, phase.challenge.descending)}
+
+
+def _of(standing: Sequence[Entry], entries: Sequence[Entry]) -> list[Entry]:
+    """Those of the entries that stand."""
+    ids = {entry.submission for entry in standing}
+    return [entry for entry in entries if entry.submission in ids]
+
+
+def entries_of(session: Session, phase: Phase, part: str, team_id: int | None = None) -> list[Entry]:
+    """All entries of a phase that may rank, or a team's, with their scores on a part of the test."""
+    of_team = [] if team_id is None else [Submission.team_id == team_id]
     found = session.execute(
         select(
             Submission.id,
@@ -115,6 +136,7 @@ def entries_of(session: Session, phase: Phase, part: str) -> list[Entry]:
         .join(Score)
         .where(
             Submission.phase_id == phase.id,
+            *of_team,
             Submission.state == SCORED,
             Submission.hidden.is_(False),
             Submission.disqualified.is_(None),

@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from vipriors.board import viewing
 from vipriors.board.choosing import choose
 from vipriors.board.models import PENDING, SCORED, Phase, Score, Submission, now
-from vipriors.board.ranking import Entry, standing
-from vipriors.board.standings import is_running, place_in_queue
+from vipriors.board.ranking import Entry
+from vipriors.board.standings import is_running, place_in_queue, standing_ids
 from vipriors.board.store import CHUNK
 from vipriors.board.submitting import cancel
 from vipriors.board.web import charts
@@ -32,10 +32,14 @@ def submissions_page(visit: SignedIn, name: str) -> Response:
             one.id: main_score(viewing.scores(session, visit.viewer, one, found.at), one.phase)
             for one in sent
         }
+        pairs = {(one.phase_id, one.team_id): one.phase for one in sent}
+        stands = set[str]()
+        for (_, team_id), phase in pairs.items():
+            stands |= standing_ids(session, phase, team_id)
         charted = {
             phase.name: chart
             for phase in found.challenge.phases
-            if (chart := _history(phase, sent, shown, found.challenge.descending)) is not None
+            if (chart := _history(phase, sent, shown, stands)) is not None
         }
         return visit.page(
             "submissions.html.jinja",
@@ -43,7 +47,7 @@ def submissions_page(visit: SignedIn, name: str) -> Response:
             tab="submissions",
             sent=sent,
             shown=shown,
-            stands=_stands(sent, shown, found.challenge.descending),
+            stands=stands,
             charts=charted,
         )
 
@@ -130,18 +134,10 @@ def _entries(phase: Phase, sent: list[Submission], shown: dict[str, Score | None
     ]
 
 
-def _stands(sent: list[Submission], shown: dict[str, Score | None], descending: bool) -> set[str]:
-    """Ids of the submissions that stand on the leaderboards of their phases."""
-    phases = {one.phase_id: one.phase for one in sent}.values()
-    found = [entry for phase in phases for entry in standing(_entries(phase, sent, shown), descending)]
-    return {entry.submission for entry in found}
-
-
-def _history(phase: Phase, sent: list[Submission], shown: dict[str, Score | None], descending: bool) -> Any:
+def _history(phase: Phase, sent: list[Submission], shown: dict[str, Score | None], stands: set[str]) -> Any:
     entries = _entries(phase, sent, shown)
     if len(entries) < 2:
         return None
-    stands = {entry.submission for entry in standing(entries, descending)}
     marked = [
         Entry(e.submission, e.team, e.value, e.low, e.high, e.received, e.submission in stands)
         for e in entries
