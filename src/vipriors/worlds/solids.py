@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vipriors.data.images import encode_npy
 from vipriors.data.sources.base import SourceSample
 from vipriors.problems import BadInput
-from vipriors.worlds._bodies import Box, Capsule, Ellipsoid, Frustum, Reals, Torus
+from vipriors.worlds._bodies import Body, Box, Capsule, Ellipsoid, Frustum, Reals, Torus
 from vipriors.worlds._digits import random_of
 from vipriors.worlds._shapes import Placed, Solid, pitch, surface_points, yaw
 
@@ -29,8 +29,13 @@ POINTS = 256
 """Of a cloud, before any are dropped."""
 COUNTS = {"train": 75, "test": 50}
 """Solids of each class."""
+STRANGE = 3
+"""Parts of a solid at most that have nothing to do with its class; at least one."""
 GRAIN = 4096
 """Coordinates are multiples of one over this: sines differ between machines in their last digits."""
+
+Draw = Callable[[float, float], float]
+"""Draws a number between two."""
 
 
 def _legs(x: float, y: float, height: float, radius: float, square: bool) -> list[Placed]:
@@ -38,7 +43,7 @@ def _legs(x: float, y: float, height: float, radius: float, square: bool) -> lis
     return [Placed(body, (i * x, j * y, height / 2)) for i in (-1, 1) for j in (-1, 1)]
 
 
-def _table(u: Callable[[float, float], float]) -> Solid:
+def _table(u: Draw) -> Solid:
     x, y, height, board = u(0.6, 1.2), u(0.4, 0.8), u(0.6, 1.3), u(0.03, 0.08)
     if u(0, 1) < 0.3:  # one foot in the middle
         foot = Frustum(0.6 * y, u(0.1, 0.6) * y, u(0.02, 0.05))
@@ -49,7 +54,7 @@ def _table(u: Callable[[float, float], float]) -> Solid:
     return [Placed(Box((x, y, board)), (0, 0, height)), *legs]
 
 
-def _chair(u: Callable[[float, float], float]) -> Solid:
+def _chair(u: Draw) -> Solid:
     x, y, height, seat = u(0.4, 0.6), u(0.4, 0.6), u(0.6, 1.0), u(0.03, 0.1)
     leg, back, lean = u(0.03, 0.07), u(0.35, 0.7), u(-0.25, 0.0)
     legs = _legs(x - 1.5 * leg, y - 1.5 * leg, height, leg, u(0, 1) < 0.5)
@@ -61,7 +66,7 @@ def _chair(u: Callable[[float, float], float]) -> Solid:
     return parts
 
 
-def _bed(u: Callable[[float, float], float]) -> Solid:
+def _bed(u: Draw) -> Solid:
     x, y, height, mattress = u(0.5, 0.9), u(1.0, 1.4), u(0.2, 0.5), u(0.1, 0.2)
     leg, head, foot = u(0.04, 0.08), u(0.2, 0.5), u(0.0, 0.25)
     parts = [Placed(Box((x, y, mattress)), (0, 0, height)), *_legs(x - leg, y - leg, height, leg, True)]
@@ -71,7 +76,7 @@ def _bed(u: Callable[[float, float], float]) -> Solid:
     return parts
 
 
-def _lamp(u: Callable[[float, float], float]) -> Solid:
+def _lamp(u: Draw) -> Solid:
     height, base, shade, tall = u(1.0, 2.0), u(0.25, 0.5), u(0.3, 0.6), u(0.15, 0.35)
     stem = Capsule(u(0.03, 0.07), height / 2)
     return [
@@ -81,14 +86,14 @@ def _lamp(u: Callable[[float, float], float]) -> Solid:
     ]
 
 
-def _mug(u: Callable[[float, float], float]) -> Solid:
+def _mug(u: Draw) -> Solid:
     radius, half = u(0.4, 0.6), u(0.4, 0.8)
     tube, ring = u(0.05, 0.1), u(0.4, 0.6) * half
     handle = Placed(Torus(ring, tube), (radius + 0.3 * ring, 0, u(-0.15, 0.15)), pitch(math.pi / 2))
     return [Placed(Frustum(u(0.75, 1.0) * radius, radius, half)), handle]
 
 
-def _bottle(u: Callable[[float, float], float]) -> Solid:
+def _bottle(u: Draw) -> Solid:
     radius, half, neck, long = u(0.25, 0.45), u(0.4, 0.8), u(0.25, 0.45), u(0.15, 0.35)
     shoulder = u(0.1, 0.3)
     return [
@@ -98,7 +103,7 @@ def _bottle(u: Callable[[float, float], float]) -> Solid:
     ]
 
 
-def _car(u: Callable[[float, float], float]) -> Solid:
+def _car(u: Draw) -> Solid:
     x, y, z, wheel = u(0.9, 1.3), u(0.4, 0.55), u(0.15, 0.25), u(0.16, 0.28)
     cabin, tall = u(0.4, 0.7), u(0.14, 0.25)
     disc = Frustum(wheel, wheel, u(0.06, 0.1))
@@ -109,7 +114,7 @@ def _car(u: Callable[[float, float], float]) -> Solid:
     return [Placed(Box((x, y, z))), roof, *wheels]
 
 
-def _plane(u: Callable[[float, float], float]) -> Solid:
+def _plane(u: Draw) -> Solid:
     long, radius, span, chord = u(0.9, 1.3), u(0.1, 0.2), u(0.8, 1.3), u(0.12, 0.25)
     tail, fin = u(0.25, 0.45), u(0.15, 0.3)
     end = -0.9 * long
@@ -121,7 +126,7 @@ def _plane(u: Callable[[float, float], float]) -> Solid:
     ]
 
 
-def _tower(u: Callable[[float, float], float]) -> Solid:
+def _tower(u: Draw) -> Solid:
     side, square, parts, z = u(0.35, 0.6), u(0, 1) < 0.5, list[Placed](), 0.0
     for _ in range(int(u(2, 5))):
         half = u(0.2, 0.45)
@@ -132,7 +137,7 @@ def _tower(u: Callable[[float, float], float]) -> Solid:
     return [*parts, Placed(Frustum(side, 0.0, point), (0, 0, z + point))]
 
 
-def _dumb_bell(u: Callable[[float, float], float]) -> Solid:
+def _dumb_bell(u: Draw) -> Solid:
     half, bar, side = u(0.5, 0.9), u(0.05, 0.12), pitch(math.pi / 2)
     weight: Ellipsoid | Frustum = Frustum(r := u(0.25, 0.45), r, u(0.08, 0.2))
     if u(0, 1) < 0.5:
@@ -141,7 +146,7 @@ def _dumb_bell(u: Callable[[float, float], float]) -> Solid:
     return [Placed(Frustum(bar, bar, half), turn=side), *ends]
 
 
-FAMILIES: dict[str, Callable[[Callable[[float, float], float]], Solid]] = {
+FAMILIES: dict[str, Callable[[Draw], Solid]] = {
     "bed": _bed,
     "bottle": _bottle,
     "car": _car,
@@ -201,7 +206,23 @@ def solids(task: str, variant: str = "none") -> SolidSource:
 def solid(key: str) -> Solid:
     """The solid of a key such as `solids/train/chair/0`, with z upwards, in its own size and not turned."""
     random = random_of(key)
-    return FAMILIES[key.split("/")[2]](lambda low, high: float(random.uniform(low, high)))
+
+    def draw(low: float, high: float) -> float:
+        return float(random.uniform(low, high))
+
+    own = FAMILIES[key.split("/")[2]](draw)
+    places, _ = surface_points(own, 64, random)
+    size = float((places.max(0) - places.min(0)).max()) / 2
+    return [*own, *(_strange(draw, place, size) for place in places[: random.randint(1, STRANGE + 1)])]
+
+
+def _strange(draw: Draw, place: Reals, size: float) -> Placed:
+    """A part that no family has: a board, a rod or a ball somewhere on the solid, in any direction."""
+    kind, sides = int(draw(0, 3)), [size * draw(0.04, 0.4) for _ in range(3)]
+    bodies: tuple[Body, ...] = (Box((sides[0], sides[1], sides[2])), Capsule(0.3 * sides[0], 1.5 * sides[1]))
+    body = (*bodies, Ellipsoid((sides[0], sides[0], sides[1])))[kind]
+    turn = yaw(draw(0, 2 * math.pi)) @ pitch(draw(0, math.pi))
+    return Placed(body, (float(place[0]), float(place[1]), float(place[2])), turn)
 
 
 @lru_cache(maxsize=4096)
@@ -219,7 +240,8 @@ def cloud(key: str, shift: Shift = "none") -> NDArray[np.float32]:
     points -= (points.max(0) + points.min(0)) / 2
     points /= np.sqrt((points**2).sum(1).max())
     points = _turned(points, yaw(random.uniform(0, 2 * math.pi)))
-    points = _shifted(points, shift, random_of(f"{key}/{shift}"))
+    if shift != "none":
+        points = _shifted(points, shift, random_of(f"{key}/{shift}"))
     return (np.rint(points * GRAIN) / GRAIN).astype(np.float32)
 
 
