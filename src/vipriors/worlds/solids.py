@@ -29,8 +29,8 @@ POINTS = 256
 """Of a cloud, before any are dropped."""
 COUNTS = {"train": 75, "test": 50}
 """Solids of each class."""
-STRANGE = 3
-"""Parts of a solid at most that have nothing to do with its class; at least one."""
+STRANGE = (2, 4)
+"""Parts of a solid that have nothing to do with its class: the fewest and the most."""
 GRAIN = 4096
 """Coordinates are multiples of one over this: sines differ between machines in their last digits."""
 
@@ -213,12 +213,12 @@ def solid(key: str) -> Solid:
     own = FAMILIES[key.split("/")[2]](draw)
     places, _ = surface_points(own, 64, random)
     size = float((places.max(0) - places.min(0)).max()) / 2
-    return [*own, *(_strange(draw, place, size) for place in places[: random.randint(1, STRANGE + 1)])]
+    return [*own, *(_strange(draw, place, size) for place in places[: random.randint(STRANGE[0], STRANGE[1] + 1)])]
 
 
 def _strange(draw: Draw, place: Reals, size: float) -> Placed:
     """A part that no family has: a board, a rod or a ball somewhere on the solid, in any direction."""
-    kind, sides = int(draw(0, 3)), [size * draw(0.04, 0.4) for _ in range(3)]
+    kind, sides = int(draw(0, 3)), [size * draw(0.06, 0.5) for _ in range(3)]
     bodies: tuple[Body, ...] = (Box((sides[0], sides[1], sides[2])), Capsule(0.3 * sides[0], 1.5 * sides[1]))
     body = (*bodies, Ellipsoid((sides[0], sides[0], sides[1])))[kind]
     turn = yaw(draw(0, 2 * math.pi)) @ pitch(draw(0, math.pi))

@@ -69,7 +69,7 @@ class PointNet(PointMethod):
     """Weight decay on matrices and filters; biases and normalisation scales are left alone."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tiny": {"steps": 1500},
+        "tiny": {"steps": 600},
         "small": {"steps": 6000, "points": 512, "widths": (64, 64, 128, 256), "hidden": (128,)},
         "full": {
             "steps": 60_000,

@@ -48,7 +48,7 @@ def exact_assignment(first: Tensor, second: Tensor) -> Tensor:
 
 @torch.no_grad()
 def auction_assignment(
-    first: Tensor, second: Tensor, epsilon: float = 0.05, rounds: int = 2000
+    first: Tensor, second: Tensor, epsilon: float = 0.1, rounds: int = 2000
 ) -> Tensor:
     """As `exact_assignment`, for all pairs at once and nearly the best: the auction of Bertsekas (1988).
 
@@ -59,23 +59,29 @@ def auction_assignment(
     """
     costs = distances(first, second)
     pairs, points, _ = costs.shape
-    device, least = costs.device, epsilon * costs.mean((1, 2))
+    device, least = costs.device, (epsilon * costs.mean((1, 2))).clamp_min(1e-12)
+    # Rows by one number: picking them by two is five times as slow.
+    rows = costs.view(pairs * points, points)
     prices = costs.new_zeros(pairs, points)
     owner = torch.full((pairs, points), -1, device=device)
     partner = owner.clone()
     for _ in range(rounds):
-        pair, bidder = torch.nonzero(partner < 0, as_tuple=True)
-        if not len(pair):
+        bidders = torch.nonzero(partner.view(-1) < 0)[:, 0]
+        if not len(bidders):
             return partner
-        worth, best = (-costs[pair, bidder] - prices[pair]).topk(min(2, points), 1)
-        bids = worth[:, 0] - worth[:, -1] + least[pair]
-        place = pair * points + best[:, 0]
+        pair, bidder = bidders // points, bidders % points
+        paid = rows.index_select(0, bidders).add_(prices.index_select(0, pair))
+        best = paid.argmin(1)
+        cheapest = paid.gather(1, best[:, None])[:, 0]
+        second_cheapest = paid.scatter_(1, best[:, None], torch.inf).amin(1) if points > 1 else cheapest
+        bids = second_cheapest - cheapest + least[pair]
+        place = pair * points + best
         highest = bids.new_zeros(pairs * points).scatter_reduce_(0, place, bids, "amax")
         # Of equal bids the first bidder's counts.
         rank = torch.where(bids == highest[place], bidder, points)
         first_of = rank.new_full((pairs * points,), points).scatter_reduce_(0, place, rank, "amin")
         won = first_of[place] == bidder
-        pair, bidder, taken = pair[won], bidder[won], best[won, 0]
+        pair, bidder, taken = pair[won], bidder[won], best[won]
         before = owner[pair, taken]
         had = before >= 0
         partner[pair[had], before[had]] = -1
