@@ -2,8 +2,9 @@
 
     python benchmarks/assigning.py [--points 128 256 512 1024] [--pairs 32] [--device cpu] [--json]
 
-A time is the least of three for the whole batch of pairs, of solids of different classes. `excess` is how much
-larger the auction's sum of distances is than the least, as a share of it; `random` is that of any permutation.
+A time is the least of three for the whole batch of pairs, of solids of different classes. `excess` is how
+much larger the auction's sum of distances is than the least, as a share of it; `random` is that of any
+permutation.
 """
 
 from __future__ import annotations

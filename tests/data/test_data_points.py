@@ -93,7 +93,9 @@ def test_what_is_no_cloud(data, message) -> None:
 
 def test_a_header_that_claims_too_much_is_refused_unread() -> None:
     data = encode_npy(cloud(0)).replace(b"(20, 3)", b"(%d, 3)" % (MAX_POINTS + 1))
-    with pytest.raises(BadInput, match=f"{MAX_POINTS + 1} points are too many; expected at most {MAX_POINTS}"):
+    with pytest.raises(
+        BadInput, match=f"{MAX_POINTS + 1} points are too many; expected at most {MAX_POINTS}"
+    ):
         read_points(data)
     with pytest.raises(BadInput, match="a point has 3 coordinates; expected 4"):
         read_points(encode_npy(cloud(0)), channels=4)

@@ -54,7 +54,7 @@ def test_points_of_a_surface(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_points_are_spread_evenly(name: str) -> None:
-    """Gauss again: the integral of x² over the inside, by the surface and by random points that are inside."""
+    """Gauss again: the integral of x² over the inside, by the surface and by random points."""
     body, _ = BODIES[name]
     points, normals = body.surface(40_000, RandomState(1))
     anywhere = RandomState(2).uniform(-1, 1, (300_000, 3))

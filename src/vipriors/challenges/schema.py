@@ -52,7 +52,8 @@ class SourceSection(_Section):
 
     world: str | None = Field(None, description="An embedded generator, such as `digits`.")
     variant: str | None = Field(
-        None, description="Of the world, where it has several: what is done to the clouds of `solids` in the test."
+        None,
+        description="Of the world, where it has several: what is done to the clouds of `solids` in the test.",
     )
     kind: Literal[
         "auto",
@@ -191,7 +192,7 @@ class Challenge(_Section):
 
     @property
     def form(self) -> Form:
-        """What images, clips or clouds are brought to: the whole image where positions in it are predicted."""
+        """What samples are brought to: the whole image where positions in it are predicted."""
         fit: Literal["crop", "stretch"] = "crop" if self.task in ("classification", "actions") else "stretch"
         media: Media = "points" if self.input.points else "clips" if self.input.frames else "images"
         return Form(self.input.size, self.input.channels, fit, self.input.frames, media)

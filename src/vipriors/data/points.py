@@ -68,7 +68,9 @@ def read_points(
     wrong = np.flatnonzero(~(np.abs(cloud) <= LARGEST).all(axis=1))
     if len(wrong):
         found = f"{len(wrong)} points such as {tuple(map(float, cloud[wrong[0]]))} (number {wrong[0]})"
-        raise BadInput.single(place, f"{found} are out of range; expected finite coordinates up to {LARGEST:g}")
+        raise BadInput.single(
+            place, f"{found} are out of range; expected finite coordinates up to {LARGEST:g}"
+        )
     return cloud if points is None else cloud[even_frames(len(cloud), points)]
 
 

@@ -110,7 +110,10 @@ def weights_hash(network: nn.Module) -> str:
 
 
 def forward_flops(network: nn.Module, image_shape: tuple[int, ...]) -> int:
-    """Floating-point operations of one forward pass on one image `(C, H, W)` or cloud `(C, P)`; a multiply-add is two."""
+    """Floating-point operations of one forward pass on one image `(C, H, W)`; a multiply-add is two.
+
+    Of clips and clouds likewise.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     device = next(network.parameters()).device

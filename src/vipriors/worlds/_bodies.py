@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Reals = NDArray[np.float64]
 
+
 class Body(Protocol):
     """A closed surface."""
 
@@ -103,7 +104,7 @@ class Ellipsoid:
 
 @dataclass(frozen=True)
 class Frustum:
-    """A round column, narrower at one end perhaps: a cylinder where the radii are equal, a cone where one is 0."""
+    """A round column, perhaps narrower at one end: a cylinder if the radii are equal, a cone if one is 0."""
 
     bottom: float
     top: float
@@ -136,7 +137,11 @@ class Frustum:
 
     def surface(self, count: int, random: RandomState) -> tuple[Reals, Reals]:
         """One of the two ends or the side, by their areas."""
-        place, u, turn = random.uniform(0, self.area, count), random.uniform(size=count), _turns(count, random)
+        place, u, turn = (
+            random.uniform(0, self.area, count),
+            random.uniform(size=count),
+            _turns(count, random),
+        )
         low, high = math.pi * self.bottom**2, math.pi * (self.bottom**2 + self.top**2)
         at_bottom, at_top = place < low, (place >= low) & (place < high)
         on_side = ~(at_bottom | at_top)
@@ -144,7 +149,9 @@ class Frustum:
         radius = np.sqrt(self.bottom**2 + u * (self.top**2 - self.bottom**2))
         change = self.top - self.bottom
         rise = (radius - self.bottom) / change if abs(change) > 1e-9 else u
-        radius = np.where(at_bottom, self.bottom * np.sqrt(u), np.where(at_top, self.top * np.sqrt(u), radius))
+        radius = np.where(
+            at_bottom, self.bottom * np.sqrt(u), np.where(at_top, self.top * np.sqrt(u), radius)
+        )
         z = np.where(at_bottom, -self.half, np.where(at_top, self.half, self.half * (2 * rise - 1)))
         lean, out = -change / self._slant, 2 * self.half / self._slant
         up = np.where(on_side, lean, np.where(at_bottom, -1.0, 1.0))
@@ -208,7 +215,9 @@ class Torus:
         around = np.empty(0)
         while len(around) < count:
             angles = _turns(2 * count, random)
-            kept = random.uniform(0, self.ring + self.tube, len(angles)) < self.ring + self.tube * np.cos(angles)
+            kept = random.uniform(0, self.ring + self.tube, len(angles)) < self.ring + self.tube * np.cos(
+                angles
+            )
             around = np.concatenate([around, angles[kept]])
         cosine, sine, turn = np.cos(around[:count]), np.sin(around[:count]), _turns(count, random)
         points = _around(self.ring + self.tube * cosine, self.tube * sine, turn)

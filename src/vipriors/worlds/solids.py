@@ -48,7 +48,11 @@ def _table(u: Draw) -> Solid:
     if u(0, 1) < 0.3:  # one foot in the middle
         foot = Frustum(0.6 * y, u(0.1, 0.6) * y, u(0.02, 0.05))
         column = Frustum(u(0.06, 0.12), u(0.05, 0.1), height / 2)
-        return [Placed(Frustum(y, y, board), (0, 0, height)), Placed(column, (0, 0, height / 2)), Placed(foot)]
+        return [
+            Placed(Frustum(y, y, board), (0, 0, height)),
+            Placed(column, (0, 0, height / 2)),
+            Placed(foot),
+        ]
     leg = u(0.03, 0.09)
     legs = _legs(x - 1.5 * leg, y - 1.5 * leg, height, leg, u(0, 1) < 0.5)
     return [Placed(Box((x, y, board)), (0, 0, height)), *legs]
@@ -213,7 +217,10 @@ def solid(key: str) -> Solid:
     own = FAMILIES[key.split("/")[2]](draw)
     places, _ = surface_points(own, 64, random)
     size = float((places.max(0) - places.min(0)).max()) / 2
-    return [*own, *(_strange(draw, place, size) for place in places[: random.randint(STRANGE[0], STRANGE[1] + 1)])]
+    return [
+        *own,
+        *(_strange(draw, place, size) for place in places[: random.randint(STRANGE[0], STRANGE[1] + 1)]),
+    ]
 
 
 def _strange(draw: Draw, place: Reals, size: float) -> Placed:

@@ -72,7 +72,8 @@ def open_source(kind: str, path: Path) -> Source:
 
     Args:
         kind: `folder` (a folder per class), `idx` (MNIST, Fashion-MNIST), `cifar-binary`, `cifar-python`
-            (CIFAR-10 and -100, ciFAIR), `numpy` (`.npz` files with `images` and `labels`), or `points` (a folder per class of clouds).
+            (CIFAR-10 and -100, ciFAIR), `numpy` (`.npz` files with `images` and `labels`), or `points` (a
+            folder per class, with clouds in it).
         path: the folder, or for `numpy` perhaps one file.
 
     Raises:

@@ -52,7 +52,7 @@ class PointNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(()))
 
     def standardise(self, clouds: NDArray[np.float32]) -> None:
-        """Takes the middle of the training clouds `(N, P, 3)` as origin and their mean square size as unit."""
+        """Takes the middle of training clouds `(N, P, 3)` as origin and their deviation from it as unit."""
         points = torch.from_numpy(np.asarray(clouds, np.float64)).reshape(-1, 3)
         self.centre.copy_(points.mean(0))
         spread = (points - points.mean(0)).square().mean().sqrt()
@@ -92,7 +92,12 @@ class PointMethod(Recipe, ABC):
         return clouds
 
     def loss(
-        self, network: nn.Module, clouds: Tensor, targets: Tensor, vary: VaryClouds, generator: torch.Generator
+        self,
+        network: nn.Module,
+        clouds: Tensor,
+        targets: Tensor,
+        vary: VaryClouds,
+        generator: torch.Generator,
     ) -> Tensor:
         """A batch to a scalar: cross-entropy of varied clouds, unless a method has its own.
 

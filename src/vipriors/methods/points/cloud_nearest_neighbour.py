@@ -51,7 +51,11 @@ def descriptors(clouds: NDArray[np.float32], unit: float, pairs: float) -> NDArr
         some = centred[places]
         square = (some**2).sum(1)
         apart = np.sqrt((square[:, None] + square - 2 * some @ some.T).clip(0))[upper]
-        values = ((centred[:, 2] / unit + 2, 1.0), (np.hypot(*centred[:, :2].T) / unit, 1.0), (apart / unit, pairs))
+        values = (
+            (centred[:, 2] / unit + 2, 1.0),
+            (np.hypot(*centred[:, :2].T) / unit, 1.0),
+            (apart / unit, pairs),
+        )
         found.append(np.concatenate([weight * _cumulated(value) for value, weight in values]))
     return np.stack(found)
 
@@ -122,4 +126,6 @@ class NearestCloud:
 
     def save(self, folder: Path) -> None:
         """Writes `folder/floor.npz`."""
-        np.savez_compressed(folder / "floor.npz", known=self.known, labels=self.labels, unit=np.array(self.unit))
+        np.savez_compressed(
+            folder / "floor.npz", known=self.known, labels=self.labels, unit=np.array(self.unit)
+        )

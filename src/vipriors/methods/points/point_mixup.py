@@ -1,20 +1,21 @@
 """PointNet with PointMixup: clouds and their labels are blended along the paths of the best assignment.
 
-Source: Chen, Hu, Gavves, Mensink, Mettes, Yang, Snoek, "PointMixup: augmentation for point clouds", ECCV 2020.
+Source: Chen, Hu, Gavves, Mensink, Mettes, Yang, Snoek, "PointMixup: augmentation for point clouds", ECCV
+2020.
 
 Mechanism: every cloud of a batch is blended with another one. Each point goes to its own point of the other
-cloud, so that the sum of the distances gone is least, and stops after a share of its way; the label is blended
-by the same share. So a blend is a cloud halfway between two shapes, and not one over the other.
+cloud, so that the sum of the distances gone is least, and stops after a share of its way; the label is
+blended by the same share. So a blend is a cloud between two shapes, and not one over the other.
 
 Shapes: clouds `(B, 3, N)` to logits `(B, K)`.
 
 Deviations from the paper:
-1. The small PointNet of `point-net`, with its recipe, in place of PointNet++, so that only the mixing differs.
+1. The small PointNet of `point-net`, with its recipe, for PointNet++, so that only the mixing differs.
 2. The assignment is exact and a permutation; the paper's auction assigns nearly the best, some points twice.
    `pairing=auction` is an auction too, whose result is always a permutation.
-3. Clouds are aligned once, before training, by turning the vertical plane that mirrors each best to one place.
-   The paper turns the partner in each pair by the difference of these angles, which gives the same pairs. The
-   blend is then turned by any angle, where the paper turns both clouds and blends the result.
+3. Clouds are aligned once, before training, by turning the vertical plane that mirrors each best to one
+   place. The paper turns the partner in each pair by the difference of these angles, which gives the same
+   pairs. What the challenge allows (a turn, a scale) is then done to the blend, not to both clouds apart.
 4. `layers` above 0 (manifold mixup) blends features of the same points: a PointNet takes no centres, so the
    assignment is that of the input in every layer.
 5. The share of the partner and the decay are not tuned apart for aligned and other data.
@@ -123,11 +124,18 @@ class PointMixupNet(PointNet):
         whole = torch.from_numpy(np.array(clouds))
         places = even_frames(whole.shape[1], min(LOOKED_AT, whole.shape[1]))
         middle = whole.mean(1, keepdim=True)
-        turned: NDArray[np.float32] = (turn(whole - middle, -mirror_angles((whole - middle)[:, places])) + middle).numpy()
+        turned: NDArray[np.float32] = (
+            turn(whole - middle, -mirror_angles((whole - middle)[:, places])) + middle
+        ).numpy()
         return turned
 
     def loss(
-        self, network: nn.Module, clouds: Tensor, targets: Tensor, vary: VaryClouds, generator: torch.Generator
+        self,
+        network: nn.Module,
+        clouds: Tensor,
+        targets: Tensor,
+        vary: VaryClouds,
+        generator: torch.Generator,
     ) -> Tensor:
         """Cross-entropy of blended clouds and labels."""
         mixup = PointMixup(self.gamma, self.pairing)

@@ -17,6 +17,7 @@ Deviations from the paper:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -41,10 +42,10 @@ def point_net(widths: tuple[int, ...], hidden: tuple[int, ...], classes: int, dr
         dropout: Share of features dropped before the last layer.
     """
     sides = (3, *widths)
-    layers = [pointwise(a, b) for a, b in zip(sides, sides[1:], strict=False)]
+    layers = [pointwise(a, b) for a, b in itertools.pairwise(sides)]
     head: list[nn.Module] = []
     sides = (widths[-1], *hidden)
-    for inputs, outputs in zip(sides, sides[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(sides):
         head += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
     last = nn.Linear(sides[-1], classes)
     nn.init.zeros_(last.bias)

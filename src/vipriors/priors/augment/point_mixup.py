@@ -1,6 +1,7 @@
 """Blend pairs of clouds along the straight paths of their best assignment: PointMixup.
 
-Source: Chen, Hu, Gavves, Mensink, Mettes, Yang, Snoek, "PointMixup: augmentation for point clouds", ECCV 2020.
+Source: Chen, Hu, Gavves, Mensink, Mettes, Yang, Snoek, "PointMixup: augmentation for point clouds", ECCV
+2020.
 
 With φ the permutation of least `sum |x_i - y_φ(i)|` (plain distances, not squared ones), the blend
 `(1 - s) x_i + s y_φ(i)` lies on a shortest path between the two clouds: its own distance to the first is `s`
@@ -47,9 +48,7 @@ def exact_assignment(first: Tensor, second: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def auction_assignment(
-    first: Tensor, second: Tensor, epsilon: float = 0.1, rounds: int = 2000
-) -> Tensor:
+def auction_assignment(first: Tensor, second: Tensor, epsilon: float = 0.1, rounds: int = 2000) -> Tensor:
     """As `exact_assignment`, for all pairs at once and nearly the best: the auction of Bertsekas (1988).
 
     All points without a partner bid for the one that is worth most to them less its price; the highest bid
@@ -95,7 +94,9 @@ def auction_assignment(
 
 def random_assignment(first: Tensor, generator: Generator) -> Tensor:
     """A permutation for each pair of clouds that looks at nothing, `(B, N)`."""
-    return torch.rand(first.shape[:2], generator=generator, device=generator.device).argsort(1).to(first.device)
+    return (
+        torch.rand(first.shape[:2], generator=generator, device=generator.device).argsort(1).to(first.device)
+    )
 
 
 def shares(count: int, gamma: float, generator: Generator) -> Tensor:

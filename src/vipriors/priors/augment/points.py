@@ -37,8 +37,8 @@ def turn(clouds: Tensor, angles: Tensor) -> Tensor:
 def mirror_angles(clouds: Tensor, steps: int = 60) -> Tensor:
     """Angle in radians, `(B,)`, from the x axis to the vertical plane through the origin that mirrors best.
 
-    Of `steps` angles from 0 to less than pi, it is the one with the least Chamfer distance between a cloud and
-    its mirror image.
+    Of `steps` angles from 0 to less than pi, it is the one with the least Chamfer distance between a cloud
+    and its mirror image.
     """
     best = torch.full((len(clouds),), math.inf, device=clouds.device)
     angle = torch.zeros(len(clouds), device=clouds.device)

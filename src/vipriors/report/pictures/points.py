@@ -31,7 +31,7 @@ VIEWS = ((0, 2, 1), (1, 2, 0), (0, 1, 2))
 
 
 def pictures(run: FinishedRun, data: Path) -> list[Picture]:
-    """Clouds of the test from the one that was recognised worst to the best, by the right class's probability.
+    """Clouds of the test from the one recognised worst to the best, by the probability of the right class.
 
     Args:
         run: The run.
