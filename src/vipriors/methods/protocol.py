@@ -24,7 +24,8 @@ class Labelled:
     """Images, clips or clouds with their labels.
 
     Labels by task: classification, points, actions and reid (the person) int64 `(N,)`; segmentation uint8
-    `(N, H, W)` with positions in `classes`, or `IGNORED`; detection and instances one `Objects` for each image.
+    `(N, H, W)` with positions in `classes`, or `IGNORED`; detection and instances one `Objects` for each
+    image.
     """
 
     images: NDArray[Any]
@@ -96,7 +97,7 @@ class Classifier(Model, Protocol):
     """Tells images, clips or clouds apart: tasks classification, actions and points."""
 
     def probabilities(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Class probabilities `(N, K)` of images `(N, H, W, C)`, clips `(N, T, H, W, C)`, clouds `(N, P, C)`."""
+        """Class probabilities `(N, K)` of images, clips or clouds, as in `Labelled`."""
 
 
 class Segmenter(Model, Protocol):

@@ -133,7 +133,8 @@ class Frustum:
         to_side = from_top + along[:, None] * side
         inside = (to_side[:, 0] < 0) & (to_end[:, 1] < 0)
         nearest = np.sqrt(np.minimum((to_end**2).sum(1), (to_side**2).sum(1)))
-        return np.where(inside, -nearest, nearest)
+        signed: Reals = np.where(inside, -nearest, nearest)
+        return signed
 
     def surface(self, count: int, random: RandomState) -> tuple[Reals, Reals]:
         """One of the two ends or the side, by their areas."""
