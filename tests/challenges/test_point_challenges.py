@@ -1,5 +1,6 @@
 """The embedded challenges on clouds of points, from the world to a checked and scored submission."""
 
+import importlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -50,6 +51,7 @@ def test_the_same_clouds_in_each_but_for_what_is_done_to_the_test() -> None:
         ({"input": {"size": [8, 8]}}, "input.points is for clouds, which task points is about"),
         ({"task": "classification"}, "input.points is for clouds, which task points is about"),
         ({"input": {"points": 0}}, "greater than or equal to 1"),
+        ({"source": {"kind": "folder", "path": "clouds"}}, "source.kind points is for clouds, which task"),
     ],
 )
 def test_what_fits_together(changes, message, tmp_path) -> None:
@@ -187,3 +189,35 @@ def test_from_the_command_line(tmp_path, capsys) -> None:
     assert "solids-points-tilt" in capsys.readouterr().out
     assert main(["list", "tasks"]) == 0
     assert "points" in capsys.readouterr().out
+
+
+def test_real_shapes_as_a_user_takes_them(shared_data: Path, tmp_path: Path, monkeypatch) -> None:
+    """Sixteen chairs and monitors of ModelNet10, from voxels through the example to a prepared folder."""
+    root = Path(__file__).parents[2] / "examples"
+    monkeypatch.syspath_prepend(root)
+    example = importlib.import_module("voxels_to_points")
+    with np.load(shared_data / "modelnet10_voxels/voxels32.npz", allow_pickle=False) as stored:
+        some = [
+            place
+            for label in (0, 1)
+            for test, count in ((False, 11), (True, 5))
+            for place in np.flatnonzero((stored["labels"] == label) & (stored["is_test"] == test))[:count]
+        ]
+        part = {key: stored[key][some] for key in ("voxels_packed", "labels", "is_test")}
+        np.savez(tmp_path / "some.npz", **part, classes=stored["classes"])
+    monkeypatch.setattr("sys.argv", ["example", str(tmp_path / "some.npz"), str(tmp_path / "clouds")])
+    example.main()
+    grid = np.unpackbits(part["voxels_packed"], axis=1).reshape(-1, 32, 32, 32)[0]
+    cloud_of = example.surface(grid)
+    inner = sum(
+        all(grid[tuple(place + step)] for step in np.vstack([np.eye(3, dtype=int), -np.eye(3, dtype=int)]))
+        for place in np.argwhere(grid)
+        if (place > 0).all() and (place < 31).all()
+    )
+    assert len(cloud_of) == grid.sum() - inner
+    challenge = read_challenge(root / "challenges/modelnet10.yaml")
+    data = find_data(challenge, challenge.rule(), data=tmp_path / "out", source=tmp_path / "clouds")
+    assert data.classes == ("chair", "monitor")
+    assert [len(data.select(split)) for split in ("train", "val", "test")] == [12, 8, 10]
+    found = data.load("train").images
+    assert found.shape == (12, 256, 3) and np.linalg.norm(found, axis=2).max() <= 1 + 1e-6

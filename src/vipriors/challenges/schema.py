@@ -188,6 +188,8 @@ class Challenge(_Section):
     def _clouds_have_points(self) -> Self:
         if (self.task == "points") != (self.input.points is not None):
             raise ValueError("input.points is for clouds, which task points is about, and needed there")
+        if self.source.world is None and (self.task == "points") != (self.source.kind == "points"):
+            raise ValueError("source.kind points is for clouds, which task points is about, and needed there")
         return self
 
     @property
