@@ -2,8 +2,8 @@
 
     python examples/voxels_to_points.py voxels32.npz clouds
 
-The file has `voxels_packed` (bits of 32 x 32 x 32), `labels`, `is_test` and `classes`. Points are the middles of
-the voxels that lie on the surface, in the unit ball; the vertical axis comes last.
+The file has `voxels_packed` (bits of 32 x 32 x 32), `labels`, `is_test` and `classes`. Points are the middles
+of the voxels that lie on the surface, in the unit ball; the vertical axis comes last.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def surface(grid: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def main() -> None:
+    """Writes `clouds/{train,test}/CLASS/NUMBER.npy`."""
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
     with np.load(source, allow_pickle=False) as stored:
         grids = np.unpackbits(stored["voxels_packed"], axis=1).reshape(-1, 32, 32, 32)
