@@ -1,4 +1,4 @@
-"""1-nearest-neighbour by where points lie: histograms of their height, distance and distances to each other.
+"""1-nearest-neighbour by histograms of the heights, radii and distances of points.
 
 Source: Osada, Funkhouser, Chazelle, Dobkin, "Shape distributions", ACM Transactions on Graphics 2002 (its D2
 is the distance of two random points); the nearest neighbour of Cover and Hart 1967.

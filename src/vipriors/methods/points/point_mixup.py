@@ -1,4 +1,4 @@
-"""PointNet with PointMixup: clouds and their labels are blended along the paths of the best assignment.
+"""PointNet with PointMixup: clouds and labels are blended along paths of the best assignment.
 
 Source: Chen, Hu, Gavves, Mensink, Mettes, Yang, Snoek, "PointMixup: augmentation for point clouds", ECCV
 2020.
