@@ -66,13 +66,13 @@ def files_of(task: str, random: np.random.Generator, kept: set[int]) -> tuple[by
     """Labels and predictions of those of 12 images that are kept; always the same for the same `random`."""
     ids = [f"i{k:02}" for k in range(12)]
     classes, guesses = random.integers(0, 3, 12), random.permuted(np.tile(range(7), (12, 1)), axis=1)
-    if task in ("classification", "actions"):
-        if task == "classification":
+    if task in ("classification", "points", "actions"):
+        if task != "actions":
             truth, rows = ["Image IDs,Labels"], ["Image IDs,Predictions"]
         else:
             truth, rows = [], []
         for k in sorted(kept):
-            if task == "classification":
+            if task != "actions":
                 truth.append(f"{ids[k]},{classes[k]}")
                 rows.append(f"{ids[k]},{guesses[k][0] % 3}")
             else:

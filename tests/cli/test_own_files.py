@@ -70,6 +70,7 @@ def write_instances(folder: Path) -> tuple[Path, Path]:
 # One of two right everywhere; an image without results is not left out of the average.
 EXPECTED = {
     "classification": (write_classification, [], {"top1": 0.5, "balanced_accuracy": 0.5}),
+    "points": (write_classification, [], {"top1": 0.5, "balanced_accuracy": 0.5}),
     "actions": (write_actions, [], {"top1": 0.5, "top3": 0.5, "top5": 0.5, "accuracy": 0.5}),
     "reid": (write_reid, [], {"mAP": 0.75, "rank1": 0.5}),
     "segmentation": (

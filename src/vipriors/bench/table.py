@@ -61,7 +61,7 @@ def score_of(record: dict[str, Any]) -> float:
 
 def _sizes(records: Sequence[dict[str, Any]]) -> dict[int | None, str]:
     """The sizes there are, the smallest first, and what a column says of each."""
-    by_class = records[0].get("task", "classification") in ("classification", "actions")
+    by_class = records[0].get("task", "classification") in ("classification", "actions", "points")
     found = sorted({record["images_per_class"] for record in records}, key=lambda size: size or 0)
     unit = "a class" if by_class else "images"
     return {size: "all images" if size is None else f"{size} {unit}" for size in found}

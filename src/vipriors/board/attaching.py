@@ -187,12 +187,13 @@ def _faults_of_run(
     recipe, ours = facts["recipe"], yaml.safe_load(challenge_yaml)
     problems = []
     subset = ours.get("subset") or {}
+    size = ours["input"].get("size") or [ours["input"].get("points"), 1]
     drawn = subset.get("images_per_class") or subset.get("images")
     for field, found, expected in (
         ("challenge.name", recipe["challenge"]["name"], ours["name"]),
         ("challenge.task", recipe["challenge"]["task"], ours["task"]),
         ("challenge.source.world", recipe["challenge"]["source"]["world"], ours["source"].get("world")),
-        ("challenge.input.size", recipe["challenge"]["input"]["size"], ours["input"]["size"]),
+        ("challenge.input.size", recipe["challenge"]["input"]["size"], size),
         ("challenge.subset.list", _file(recipe["challenge"]["subset"]["list"]), _file(subset.get("list"))),
         ("images_per_class", recipe["images_per_class"], drawn),
         ("subset_seed", recipe["subset_seed"], subset.get("seed", 0)),

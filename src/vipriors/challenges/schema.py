@@ -26,6 +26,7 @@ from vipriors.data.sources import (
     open_imagenet,
     open_source,
 )
+from vipriors.data.sources.base import Media
 from vipriors.data.sources.cityscapes import open_cityscapes
 from vipriors.data.subset import Rule, SubsetRule
 from vipriors.problems import BadInput, Problem
@@ -37,6 +38,7 @@ METHODS = {
     "instances": ("mask-rcnn", ("mask-prior",)),
     "actions": ("two-plus-one", ("class-prior", "frame-nearest-neighbour")),
     "reid": ("embedding", ("mean-colour-distance", "pixel-distance")),
+    "points": ("point-net", ("cloud-prior", "cloud-nearest-neighbour")),
 }
 """Baseline and floors of a challenge that names none, by its task."""
 
@@ -49,6 +51,10 @@ class SourceSection(_Section):
     """Where the labelled images come from."""
 
     world: str | None = Field(None, description="An embedded generator, such as `digits`.")
+    variant: str | None = Field(
+        None,
+        description="Of the world, where it has several: what is done to the clouds of `solids` in the test.",
+    )
     kind: Literal[
         "auto",
         "folder",
@@ -65,6 +71,7 @@ class SourceSection(_Section):
         "ucf101",
         "kinetics400",
         "synergy-reid",
+        "points",
     ] = Field(
         "auto",
         description="Layout of the files; `auto` looks, for classification alone. `imagenet` needs a "
@@ -119,12 +126,23 @@ class InputSection(_Section):
     """What a method is given: fixed, because a larger input alone is worth several points."""
 
     size: tuple[int, int] = Field(description="Height and width in pixels.")
+    points: int | None = Field(None, ge=1, description="Of each cloud, in place of a size.")
     channels: int = Field(3, ge=1)
     frames: int | None = Field(None, ge=1, description="Evenly spaced frames of each clip.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _clouds_have_no_size(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and isinstance(points := fields.get("points"), int):
+            return {"size": (points, 1), **fields}
+        return fields
+
 
 class Invariance(_Section):
-    """Changes of an image that leave its label as it is: what a challenge knows about its own images."""
+    """Changes of an image that leave its label as it is: what a challenge knows about its own images.
+
+    A cloud is mirrored from left to right (x), turned about the vertical (z) and scaled, but not shifted.
+    """
 
     flip: bool = Field(False, description="Mirrored left to right.")
     shift: int = Field(0, ge=0, description="Moved by up to this many pixels at the input size.")
@@ -137,7 +155,7 @@ class Challenge(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    task: Literal["classification", "segmentation", "detection", "instances", "actions", "reid"]
+    task: Literal["classification", "segmentation", "detection", "instances", "actions", "reid", "points"]
     description: str = ""
     source: SourceSection
     subset: SubsetSection = SubsetSection()
@@ -166,11 +184,20 @@ class Challenge(_Section):
             raise ValueError("input.frames is for clips, which task actions is about, and needed there")
         return self
 
+    @model_validator(mode="after")
+    def _clouds_have_points(self) -> Self:
+        if (self.task == "points") != (self.input.points is not None):
+            raise ValueError("input.points is for clouds, which task points is about, and needed there")
+        if self.source.world is None and (self.task == "points") != (self.source.kind == "points"):
+            raise ValueError("source.kind points is for clouds, which task points is about, and needed there")
+        return self
+
     @property
     def form(self) -> Form:
-        """What images or clips are brought to: the whole image where positions in it are predicted."""
+        """What samples are brought to: the whole image where positions in it are predicted."""
         fit: Literal["crop", "stretch"] = "crop" if self.task in ("classification", "actions") else "stretch"
-        return Form(self.input.size, self.input.channels, fit, self.input.frames)
+        media: Media = "points" if self.input.points else "clips" if self.input.frames else "images"
+        return Form(self.input.size, self.input.channels, fit, self.input.frames, media)
 
     def rule(self, images_per_class: int | None = None, seed: int | None = None) -> Rule:
         """What cuts the subset, with another size or seed if given.
@@ -209,7 +236,7 @@ class Challenge(_Section):
         if self.source.world:
             from vipriors.worlds import load_source
 
-            return load_source(self.source.world, self.task)
+            return load_source(self.source.world, self.task, self.source.variant)
         path = path or self.source.path
         if self.source.kind == "imagenet" and not images:
             return self._open_imagenet(None)

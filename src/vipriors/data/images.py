@@ -194,9 +194,9 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def encode_npy(pixels: npt.NDArray[Any]) -> bytes:
-    """An `.npy` file whose bytes depend on nothing but the values, for uint8 or uint16 of any shape."""
+    """An `.npy` file whose bytes depend on nothing but the values: uint8, uint16 or float32 of any shape."""
     # By hand because numpy has changed the padding of its header between versions.
-    kind = "|u1" if pixels.dtype == np.uint8 else "<u2"
+    kind = {"uint8": "|u1", "uint16": "<u2", "float32": "<f4"}[pixels.dtype.name]
     text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {tuple(map(int, pixels.shape))}, }}"
     text += " " * (-(len(text) + 11) % 64) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + pixels.astype(kind).tobytes()

@@ -1,4 +1,4 @@
-"""Images or clips of a split as one array: decoded once, at training size, in memory or mapped."""
+"""Images, clips or clouds of a split as one array: decoded once, at training size, in memory or mapped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from vipriors.data.files import Progress, free_bytes, map_all, os_errors
 from vipriors.data.images import read_image, resize, stretch
 from vipriors.data.manifest import Row
 from vipriors.data.packed import PreparedFiles
+from vipriors.data.points import read_points
+from vipriors.data.sources.base import Media
 from vipriors.problems import BadInput
 
 _DECODING = "1"
@@ -26,24 +28,34 @@ _DECODING = "1"
 
 @dataclass(frozen=True)
 class Form:
-    """What every image or clip is brought to."""
+    """What every image, clip or cloud is brought to."""
 
     size: tuple[int, int]
-    """Height and width in pixels."""
+    """Height and width in pixels; of clouds the number of points, and 1."""
     channels: int
     """1 or 3, or what the files hold; see `read_image`."""
     fit: Literal["crop", "stretch"] = "crop"
     """`crop` keeps the aspect and cuts what does not fit; `stretch` keeps everything and the aspect not."""
     frames: int | None = None
     """Evenly spaced frames of each clip; None for images."""
+    media: Media = "images"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """`(H, W, C)`, of clips `(T, H, W, C)`."""
+        """`(H, W, C)`, of clips `(T, H, W, C)`, of clouds `(P, C)`."""
+        if self.media == "points":
+            return (self.size[0], self.channels)
         return (*((self.frames,) if self.frames else ()), *self.size, self.channels)
 
-    def decode(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
-        """One image or clip from its file's content; `name` is what messages call it."""
+    @property
+    def dtype(self) -> type[np.uint8 | np.float32]:
+        """Of the array: whole numbers but for clouds."""
+        return np.float32 if self.media == "points" else np.uint8
+
+    def decode(self, data: bytes, name: str) -> npt.NDArray[Any]:
+        """One image, clip or cloud from its file's content; `name` is what messages call it."""
+        if self.media == "points":
+            return read_points(data, channels=self.channels, points=self.size[0], name=name)
         if self.frames:
             return read_clip(data, channels=self.channels, frames=self.frames, size=self.size, name=name)
         image = read_image(data, channels=self.channels, name=name)
@@ -52,11 +64,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Split:
-    """The images or clips of a split."""
+    """The images, clips or clouds of a split."""
 
     ids: list[str]
-    images: npt.NDArray[np.uint8]
-    """uint8 `(N, H, W, C)`, of clips `(N, T, H, W, C)`; read-only and memory-mapped where it is large."""
+    images: npt.NDArray[Any]
+    """uint8 `(N, H, W, C)`, of clips `(N, T, H, W, C)`, of clouds float32 `(N, P, C)`; read-only and
+    memory-mapped where it is large."""
     labels: npt.NDArray[np.int64] | None
     """int64 `(N,)`; None for the test split, and where labels are more than a class."""
 
@@ -87,11 +100,12 @@ def load_split(
     known = [row.label for row in rows if row.label is not None]
     labels = np.array(known, np.int64) if len(known) == len(rows) else None
     shape = (len(rows), *form.shape)
-    large = math.prod(shape) > memory_limit
+    size = math.prod(shape) * np.dtype(form.dtype).itemsize
+    large = size > memory_limit
 
     files = PreparedFiles(root)
 
-    def fill(images: npt.NDArray[np.uint8]) -> None:
+    def fill(images: npt.NDArray[Any]) -> None:
         def decode(item: tuple[int, Row]) -> None:
             index, row = item
             images[index] = form.decode(_read(files, row), str(root / row.file))
@@ -100,22 +114,22 @@ def load_split(
 
     if cache is None or not rows:
         if large:
-            found = f"the images take {math.prod(shape)} bytes, more than the limit of {memory_limit}"
+            found = f"the images take {size} bytes, more than the limit of {memory_limit}"
             raise BadInput.single(root, f"{found}; expected a cache folder, a smaller size or a higher limit")
-        images = np.empty(shape, np.uint8)
+        images = np.empty(shape, form.dtype)
         fill(images)
         return Split(ids, images, labels)
 
     file = cache / f"{_cache_key(rows, form)}.npy"
-    if not _holds(file, shape):
+    if not _holds(file, shape, form.dtype):
         # A disk that fills up under a memory map kills the process instead of raising an error.
-        if math.prod(shape) > (free := free_bytes(cache)):
-            raise BadInput.single(cache, f"the images need {math.prod(shape)} bytes, but {free} are free")
+        if size > (free := free_bytes(cache)):
+            raise BadInput.single(cache, f"the images need {size} bytes, but {free} are free")
         temporary = file.with_suffix(f".{os.getpid()}.tmp")
         with os_errors(cache):
             cache.mkdir(parents=True, exist_ok=True)
             try:
-                mapped = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+                mapped = np.lib.format.open_memmap(temporary, "w+", form.dtype, shape)
                 fill(mapped)
                 mapped.flush()
                 del mapped
@@ -142,10 +156,10 @@ def _cache_key(rows: Sequence[Row], form: Form) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _holds(file: Path, shape: tuple[int, ...]) -> bool:
+def _holds(file: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> bool:
     """Whether the cache has this array; a file that is anything else is made anew."""
     try:
         found = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
-    return bool(found.shape == shape and found.dtype == np.uint8)
+    return bool(found.shape == shape and found.dtype == dtype)

@@ -9,8 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from vipriors.data.files import write_atomic
+from vipriors.data.sources.base import Media
 from vipriors.data.subset import SAFE_ID, SPLITS
 from vipriors.problems import BadInput, Problem
 
@@ -28,7 +30,7 @@ class Row:
     label: int | None
     """Class; None for test images, and where labels are more than a class."""
     file: str
-    """Path from the prepared folder: `images/train/ants_0.jpg`, or `clips/…`."""
+    """Path from the prepared folder: `images/train/ants_0.jpg`, or `clips/…`, `points/…`."""
     source: str
     """Key in the source. Empty for test images, where it would tell the class."""
     sha256: str
@@ -102,7 +104,7 @@ def _faults(line: list[str]) -> list[str]:
         faults.append(f"label of a test image is {label!r}; expected none")
     elif label and not re.fullmatch(r"[0-9]{1,9}", label):
         faults.append(f"label {label!r} is no class; expected 0, 1, 2, …")
-    if file not in (f"images/{split}/{id}", f"clips/{split}/{id}"):
+    if file not in [f"{media}/{split}/{id}" for media in get_args(Media)]:
         faults.append(f"file {file!r} is misplaced; expected 'images/{split}/{id}'")
     if not _SHA256.fullmatch(sha256):
         faults.append(f"sha256 {sha256!r} is no hash; expected 64 hexadecimal digits")

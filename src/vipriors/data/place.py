@@ -15,7 +15,8 @@ from vipriors.data.files import FilePart, Progress, map_all, os_errors, temporar
 from vipriors.data.images import read_image
 from vipriors.data.manifest import Row
 from vipriors.data.packed import Packer, members
-from vipriors.data.sources.base import AnnotatedSource, Source
+from vipriors.data.points import read_points
+from vipriors.data.sources.base import AnnotatedSource, Media, OfMedia, Source
 from vipriors.data.subset import SPLITS, Pick
 from vipriors.problems import BadInput, Problem
 
@@ -34,7 +35,7 @@ def file_name(pick: Pick, suffix: str) -> str:
 class Kind:
     """What is asked of a source once for all of its files: looking it up costs as much as a small image."""
 
-    media: str
+    media: Media
     """Names the folder of the files after what they are."""
     in_one_group: bool
     """All samples have one label, which says nothing; what is told apart is annotated."""
@@ -42,9 +43,8 @@ class Kind:
 
 def kind_of(source: Source) -> Kind:
     """The kind of a source's files."""
-    if isinstance(source, AnnotatedSource):
-        return Kind(source.media, len(source.classes) == 1)
-    return Kind("images", False)
+    media = source.media if isinstance(source, OfMedia) else "images"
+    return Kind(media, isinstance(source, AnnotatedSource) and len(source.classes) == 1)
 
 
 def plan(source: Source, picks: Sequence[Pick], out: Path, mode: Mode) -> tuple[list[str], int]:
@@ -170,8 +170,14 @@ def _row(kind: Kind, pick: Pick, suffix: str, data: bytes) -> Row:
 
 
 def _check_decodes(source: Source, kind: Kind, pick: Pick, data: bytes, channels: int) -> None:
-    check = check_clip if kind.media == "clips" else read_image
-    check(data, channels=channels, name=f"{source.name}, {pick.sample.key}")
+    name = f"{source.name}, {pick.sample.key}"
+    match kind.media:
+        case "images":
+            read_image(data, channels=channels, name=name)
+        case "clips":
+            check_clip(data, channels=channels, name=name)
+        case "points":
+            read_points(data, channels=channels, name=name)
 
 
 def _size(content: Path | FilePart) -> int:

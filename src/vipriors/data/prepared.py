@@ -2,7 +2,7 @@
 
 OUT/dataset.json                 what the data set is; written last, so it means that all is there
 OUT/manifest.csv                 one row for every image, with its class
-OUT/images/{train,val,test}/ID   the images, or clips/…
+OUT/images/{train,val,test}/ID   the images, or clips/…, points/…
 OUT/labels/test.csv              the only place of the test labels; not handed to participants
 OUT/labels/test_sources.csv      which image of the source each test image is
 OUT/labels/SHA256SUMS            of all other files in labels
@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vipriors.data.files import sha256_file
 from vipriors.data.manifest import Row, read_manifest
+from vipriors.data.sources.base import Media
 from vipriors.problems import BadInput, Problem
 
 DATASET = "dataset.json"
@@ -44,7 +45,7 @@ class Dataset(BaseModel):
 
     format: Literal[1] = 1
     challenge: str
-    media: Literal["images", "clips"] = "images"
+    media: Media = "images"
     classes: list[str]
     channels: int = Field(ge=1)
     rule: dict[str, Any]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import get_args
 
 from vipriors.data.files import Progress, map_all, sha256_file
 from vipriors.data.manifest import Row, read_manifest
 from vipriors.data.packed import PreparedFiles
 from vipriors.data.prepared import ANNOTATIONS, HASHES, LABELS, MANIFEST, mismatches, read_dataset
+from vipriors.data.sources.base import Media
 from vipriors.problems import BadInput, Problem
 
 
@@ -34,7 +36,7 @@ def verify(out: Path, *, progress: Progress | None = None) -> list[Problem]:
     found = map_all(lambda row: _fault(files, row), rows, progress)
     problems = mismatches(out, dataset, rows) + [problem for problem in found if problem]
     listed = {row.file for row in rows} | {f"{row.file.rpartition('/')[0]}.tar" for row in rows}
-    for folder in ("images", "clips"):
+    for folder in get_args(Media):
         problems += _strangers(out / folder, {file.removeprefix(f"{folder}/") for file in listed})
     return problems + _faults_by_sums(out / ANNOTATIONS) + _faults_by_sums(out / LABELS)
 

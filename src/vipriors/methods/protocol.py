@@ -21,14 +21,16 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images or clips with their labels.
+    """Images, clips or clouds with their labels.
 
-    Labels by task: classification, actions and reid (the person) int64 `(N,)`; segmentation uint8 `(N, H, W)`
-    with positions in `classes`, or `IGNORED`; detection and instances one `Objects` for each image.
+    Labels by task: classification, points, actions and reid (the person) int64 `(N,)`; segmentation uint8
+    `(N, H, W)` with positions in `classes`, or `IGNORED`; detection and instances one `Objects` for each
+    image.
     """
 
-    images: NDArray[np.uint8]
-    """`(N, H, W, C)`, clips `(N, T, H, W, C)`: decoded, at the challenge's input size, perhaps mapped."""
+    images: NDArray[Any]
+    """`(N, H, W, C)`, clips `(N, T, H, W, C)`, both uint8; clouds `(N, P, C)`, float32. Decoded, at the
+    challenge's input size, perhaps mapped."""
     labels: Any
 
 
@@ -66,7 +68,7 @@ class TrainingSet:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """`(C, H, W)`, of clips `(C, T, H, W)`."""
+        """`(C, H, W)`, of clips `(C, T, H, W)`, of clouds `(C, P)`."""
         _, *sides, channels = self.train.images.shape
         return (channels, *sides)
 
@@ -92,10 +94,10 @@ class Model(Protocol):
 
 
 class Classifier(Model, Protocol):
-    """Tells images or clips apart: tasks classification and actions."""
+    """Tells images, clips or clouds apart: tasks classification, actions and points."""
 
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities `(N, K)` of images `(N, H, W, C)` or clips `(N, T, H, W, C)`."""
+    def probabilities(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Class probabilities `(N, K)` of images, clips or clouds, as in `Labelled`."""
 
 
 class Segmenter(Model, Protocol):

@@ -66,7 +66,7 @@ def read_run(folder: Path) -> FinishedRun:
     if recipe is not None:
         with _collecting(problems):
             score = read_score(folder)
-            if recipe.challenge.task in ("classification", "actions"):
+            if recipe.challenge.task in ("classification", "actions", "points"):
                 confusion = _confusion(score, folder / "scores.json", len(recipe.classes))
     if problems or recipe is None or outcome is None:
         raise BadInput(problems)

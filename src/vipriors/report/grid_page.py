@@ -120,7 +120,7 @@ def size_name(one: Measured, size: Size) -> str:
     """What a column says of its size."""
     if size is None:
         return "all images"
-    return f"{size} a class" if one.task in ("classification", "actions") else f"{size} images"
+    return f"{size} a class" if one.task in ("classification", "actions", "points") else f"{size} images"
 
 
 def verdict(one: Measured) -> dict[str, list[str]]:

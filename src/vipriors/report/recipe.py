@@ -24,7 +24,11 @@ def facts(run: FinishedRun, floors: tuple[FinishedRun, ...]) -> dict[str, dict[s
         "challenge": challenge.name,
         "task": challenge.task,
         "classes": str(len(recipe.classes)),
-        "input, H × W × C": f"{height} × {width} × {challenge.input.channels}",
+        **(
+            {"points of a cloud": str(points)}
+            if (points := challenge.input.points)
+            else {"input, H × W × C": f"{height} × {width} × {challenge.input.channels}"}
+        ),
         "images a class": "all" if recipe.images_per_class is None else str(recipe.images_per_class),
         "subset seed": str(recipe.subset_seed),
         **{f"{split} images": grouped(count) for split, count in outcome.counts},

@@ -1,4 +1,4 @@
-"""`vipriors predict`: a trained run looks at a person's own pictures or clips."""
+"""`vipriors predict`: a trained run looks at a person's own pictures, clips or clouds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vipriors.data.files import os_errors, write_atomic
 from vipriors.data.images import IMAGE_SUFFIXES, encode_png, image_size
+from vipriors.data.points import POINT_SUFFIXES
 from vipriors.methods.protocol import Classifier, Detector, Objects, Segmenter
 from vipriors.problems import BadInput, Problem
 from vipriors.runs.run import load_model
@@ -72,6 +73,8 @@ def predict(
         raise BadInput.single(run, "is about re-identification, which says nothing of a picture by itself")
     if challenge.task == "actions":
         files = files_in(path, CLIP_SUFFIXES, "clip")
+    elif challenge.task == "points":
+        files = files_in(path, POINT_SUFFIXES, "cloud")
     else:
         files = files_in(path, IMAGE_SUFFIXES, "picture")
     rows: list[Row] = []
@@ -89,7 +92,7 @@ def predict(
             continue
         images = np.stack(inputs)
         match challenge.task:
-            case "classification" | "actions":
+            case "classification" | "actions" | "points":
                 rows += _classes(named, model, images, recipe.classes)
             case "segmentation":
                 rows += _maps(named, model, images, recipe.classes, wish)

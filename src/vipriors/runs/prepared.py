@@ -52,7 +52,7 @@ class RunData:
         return [row for row in self.rows if row.split in splits]
 
     def load(self, *splits: str) -> Split:
-        """Decoded images or clips of some splits, uint8 in the challenge's form."""
+        """Decoded images, clips or clouds of some splits, in the challenge's form."""
         return load_split(self.root, self.select(*splits), self.challenge.form, cache=self.cache)
 
 

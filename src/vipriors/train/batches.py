@@ -8,6 +8,7 @@ step alone, never on what was drawn before, which is what makes a resumed run eq
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,8 @@ class Batches:
     span two permutations, so every batch is full even when there are fewer images than a batch holds.
 
     Args:
-        images: `(N, H, W, C)` or clips `(N, T, H, W, C)`, uint8, in memory or memory-mapped.
+        images: `(N, H, W, C)` or clips `(N, T, H, W, C)`, uint8, or clouds `(N, P, C)`, float32; in memory or
+            memory-mapped.
         labels: `(N,)` integers, or any tensor of targets with N rows.
         batch_size: Images in a batch.
         seed: Decides the order.
@@ -43,7 +45,7 @@ class Batches:
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
+        images: NDArray[Any],
         labels: NDArray[np.int64] | Tensor,
         *,
         batch_size: int,
@@ -93,11 +95,17 @@ class Batches:
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: images `(B, C, H, W)` in [0, 1], channels last in memory, and targets.
 
-        Clips are `(B, C, T, H, W)`.
+        Clips are `(B, C, T, H, W)`; clouds `(B, C, P)`, as they are.
         """
         indices = self.indices(step)
         images = self.images[indices]
         if images.device != self.device:
             images = images.pin_memory().to(self.device, non_blocking=True)
         targets = self.labels[indices.to(self.labels.device)]
-        return images.movedim(-1, 1).to(torch.float32).div_(255), targets
+        return as_seen(images), targets
+
+
+def as_seen(images: Tensor) -> Tensor:
+    """Images, clips or clouds as networks take them: channels first, and whole numbers brought to [0, 1]."""
+    images = images.movedim(-1, 1)
+    return images if images.is_floating_point() else images.to(torch.float32).div_(255)

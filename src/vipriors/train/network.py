@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vipriors.train.batches import as_seen
 from vipriors.train.loop import Execution
 
 
@@ -76,8 +78,8 @@ class NetworkModel:
 class NetworkClassifier(NetworkModel):
     """Class probabilities from a network that returns logits."""
 
-    def probabilities(self, images: NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
-        """Class probabilities `(N, K)` of uint8 images `(N, H, W, C)`."""
+    def probabilities(self, images: NDArray[Any], batch_size: int = 256) -> NDArray[np.float32]:
+        """Class probabilities `(N, K)` of images `(N, H, W, C)` or clouds `(N, P, C)`."""
         parts = []
         with torch.inference_mode(), self.execution.autocast():
             for batch in shown(images, batch_size, self.device):
@@ -91,11 +93,11 @@ def with_weights(network: nn.Module, folder: Path) -> nn.Module:
     return network
 
 
-def shown(images: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[Tensor]:
-    """Images `(N, H, W, C)` or clips `(N, T, H, W, C)`, uint8, as a network takes them, batch by batch."""
+def shown(images: NDArray[Any], batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    """Images `(N, H, W, C)`, clips `(N, T, H, W, C)` or clouds `(N, P, C)` as `as_seen`, batch by batch."""
     for start in range(0, len(images), batch_size):
         batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-        yield batch.movedim(-1, 1).float().div_(255)
+        yield as_seen(batch)
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -108,7 +110,10 @@ def weights_hash(network: nn.Module) -> str:
 
 
 def forward_flops(network: nn.Module, image_shape: tuple[int, ...]) -> int:
-    """Floating-point operations of one forward pass on one image `(C, H, W)`; a multiply-add is two."""
+    """Floating-point operations of one forward pass on one image `(C, H, W)`; a multiply-add is two.
+
+    Of clips and clouds likewise.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     device = next(network.parameters()).device

@@ -7,6 +7,7 @@ for it.
 from __future__ import annotations
 
 import ast
+import inspect
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,14 +25,17 @@ def summaries() -> list[tuple[str, str]]:
     return [(name, (doc or "").partition("\n")[0]) for name, doc in docs.items()]
 
 
-def load_source(name: str, task: str) -> Source:
-    """The samples of a world, with labels for a task.
+def load_source(name: str, task: str, variant: str | None = None) -> Source:
+    """The samples of a world, with labels for a task; in one of its variants, where it has several.
 
     Raises:
-        BadInput: There is no such world, or it has no such labels; lists what there is.
+        BadInput: There is no such world, or it has no such labels or variant; lists what there is.
     """
     names = [known for known, _ in summaries()]
     if name not in names:
         raise BadInput.single(f"world {name!r}", f"unknown; expected one of {', '.join(names)}")
-    source: Source = getattr(import_module(f"{__name__}.{name}"), name)(task)
+    world = getattr(import_module(f"{__name__}.{name}"), name)
+    if variant is not None and "variant" not in inspect.signature(world).parameters:
+        raise BadInput.single(f"world {name}", f"has no variants; found {variant!r}")
+    source: Source = world(task) if variant is None else world(task, variant)
     return source

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -23,7 +24,7 @@ READERS = {
     **dict.fromkeys(codabench.FILES, codabench.read_codabench),
     **dict.fromkeys(evalai.FILES, evalai.read_evalai),
 }
-SIZE, FRAMES = [224, 224], 16
+SIZE, FRAMES, POINTS = [224, 224], 16, 1024
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,14 @@ def import_bundle(
     plan = read_bundle(path)
     name = name or name_of(plan.title)
     plan.left.append(f"the size of images is not in it; the challenge says {SIZE[0]} x {SIZE[1]}")
+    shown: dict[str, Any] = {"size": SIZE, "frames": FRAMES if task == "actions" else None}
+    clouds = task == "points"
     content = {
         "name": name,
         "title": " ".join(plan.title.split())[:LONGEST_TITLE],
         "task": task,
-        "source": {"kind": "folder", "classes": list(classes) if classes else None},
-        "input": {"size": SIZE, "frames": FRAMES if task == "actions" else None},
+        "source": {"kind": "points" if clouds else "folder", "classes": list(classes) if classes else None},
+        "input": {"points": POINTS} if clouds else shown,
     }
     with tempfile.TemporaryDirectory(prefix="vipriors-import-") as folder:
         file = Path(folder) / "challenge.yaml"

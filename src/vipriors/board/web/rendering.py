@@ -42,6 +42,7 @@ TASKS = {
     "instances": "Instance segmentation",
     "actions": "Action recognition",
     "reid": "Re-identification",
+    "points": "Classification of point clouds",
 }
 
 

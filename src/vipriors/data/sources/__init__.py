@@ -32,7 +32,7 @@ __all__ = [
     "open_source",
 ]
 
-KINDS = ("folder", "idx", "cifar-binary", "cifar-python", "numpy")
+KINDS = ("folder", "idx", "cifar-binary", "cifar-python", "numpy", "points")
 
 ANNOTATED_KINDS = {
     "cityscapes": "open_cityscapes",
@@ -72,7 +72,8 @@ def open_source(kind: str, path: Path) -> Source:
 
     Args:
         kind: `folder` (a folder per class), `idx` (MNIST, Fashion-MNIST), `cifar-binary`, `cifar-python`
-            (CIFAR-10 and -100, ciFAIR), or `numpy` (`.npz` files with `images` and `labels`).
+            (CIFAR-10 and -100, ciFAIR), `numpy` (`.npz` files with `images` and `labels`), or `points` (a
+            folder per class, with clouds in it).
         path: the folder, or for `numpy` perhaps one file.
 
     Raises:
@@ -94,6 +95,8 @@ def open_source(kind: str, path: Path) -> Source:
                 return open_cifar_python(path)
             case "numpy":
                 return open_numpy(path)
+            case "points":
+                return open_folder(path, "points")
     known = ", ".join(KINDS)
     raise BadInput.single(path, f"unknown kind of source {kind!r}; expected one of {known}")
 

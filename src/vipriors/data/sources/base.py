@@ -9,6 +9,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from vipriors.data.files import FilePart
 
+Media = Literal["images", "clips", "points"]
+"""What the files of a data set are; also the name of their folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSample:
@@ -55,6 +58,15 @@ NamedFiles = Iterable[tuple[str, bytes]]
 
 
 @runtime_checkable
+class OfMedia(Protocol):
+    """A source whose files may be something else than images."""
+
+    @property
+    def media(self) -> Media:
+        """What the files are."""
+
+
+@runtime_checkable
 class Noted(Protocol):
     """A source that leaves something out of what its files say."""
 
@@ -71,7 +83,7 @@ class AnnotatedSource(Source, Protocol):
     """
 
     @property
-    def media(self) -> Literal["images", "clips"]:
+    def media(self) -> Media:
         """What the files are."""
 
     @property

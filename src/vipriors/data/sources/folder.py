@@ -1,4 +1,4 @@
-"""The kind `folder`: a folder per class, perhaps below `train` and `test` or `val`."""
+"""The kinds `folder` and `points`: a folder per class, perhaps below `train` and `test` or `val`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vipriors.data.images import IMAGE_SUFFIXES
-from vipriors.data.sources.base import SourceSample
+from vipriors.data.points import POINT_SUFFIXES
+from vipriors.data.sources.base import Media, SourceSample
 from vipriors.problems import BadInput, Problem
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Image files sorted into folders."""
+    """Image files, or files of clouds of points, sorted into folders."""
 
     name: str
     root: Path
@@ -22,6 +23,7 @@ class FolderSource:
     samples: Sequence[SourceSample]
     ignored: int
     """Files left out: hidden, or with a suffix of no image."""
+    media: Media = "images"
 
     def content(self, sample: SourceSample) -> tuple[str, Path]:
         """The untouched file."""
@@ -29,12 +31,13 @@ class FolderSource:
         return path.suffix.lower(), path
 
 
-def open_folder(root: Path) -> FolderSource:
+def open_folder(root: Path, media: Media = "images") -> FolderSource:
     """Open `root/<class>/…`, or `root/train/<class>/…` with `root/test/…` or `root/val/…` beside it.
 
     Classes are the names of the class folders, sorted by code point. Images may lie deeper in a class
     folder. Where there is no `test`, `val` (or `valid`, `validation`) plays its role.
     """
+    suffixes, what = (POINT_SUFFIXES, "cloud") if media == "points" else (IMAGE_SUFFIXES, "image")
     splits = [(split, _folders(top)) for split, top in _split_folders(root)]
     classes = sorted({folder.name for _, folders in splits for folder in folders})
     labels = {name: label for label, name in enumerate(classes)}
@@ -44,10 +47,10 @@ def open_folder(root: Path) -> FolderSource:
     for split, folders in splits:
         for folder in folders:
             files = list(_files(folder))
-            images = [file for file in files if _is_image(file)]
+            images = [file for file in files if _is_of(suffixes, file)]
             ignored += len(files) - len(images)
             if not images:
-                found = f"holds no image ({len(files)} other files); expected at least one"
+                found = f"holds no {what} ({len(files)} other files); expected at least one"
                 problems.append(Problem(str(folder), found))
             for file in images:
                 key = file.relative_to(root).as_posix()
@@ -70,7 +73,7 @@ def open_folder(root: Path) -> FolderSource:
         problems.append(Problem(str(root), found))
     if problems:
         raise BadInput(problems)
-    return FolderSource(str(root), root, classes, samples, ignored)
+    return FolderSource(str(root), root, classes, samples, ignored, media)
 
 
 def _split_folders(root: Path) -> list[tuple[str | None, Path]]:
@@ -97,8 +100,8 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(where, name) for name in sorted(names))
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(file.name)
+def _is_of(suffixes: frozenset[str], file: Path) -> bool:
+    return file.suffix.lower() in suffixes and not _is_hidden(file.name)
 
 
 def _is_text(key: str) -> bool:
