@@ -82,7 +82,7 @@ def test_small_images_keep_maps_of_four_pixels():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"share": "2"}, {"spatial": "narrow"}, {"spatial": "one"}, {"linear": "false"}]
+    "settings", [{"identity": "2"}, {"spatial": "narrow"}, {"spatial": "one"}, {"linear": "false"}]
 )
 def test_ablations_are_other_networks(settings):
     images = torch.rand(2, 1, 8, 8)

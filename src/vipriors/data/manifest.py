@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vipriors.data.files import write_atomic
-from vipriors.data.subset import SAFE_ID, SPLITS
+from vipriors.data.subset import HIDDEN, SAFE_ID, SPLITS, UNLABELLED
 from vipriors.problems import BadInput, Problem
 
 HEADER = ("id", "split", "label", "file", "source", "sha256")
@@ -26,11 +26,11 @@ class Row:
     """Names the image everywhere, and is the name of its file: `ants_0.jpg`, `img_17.png`."""
     split: str
     label: int | None
-    """Class; None for test images, and where labels are more than a class."""
+    """Class; None for test and unlabelled images, and where labels are more than a class."""
     file: str
     """Path from the prepared folder: `images/train/ants_0.jpg`, or `clips/…`."""
     source: str
-    """Key in the source. Empty for test images, where it would tell the class."""
+    """Key in the source. Empty for test and unlabelled images, where it would tell the class."""
     sha256: str
 
 
@@ -96,10 +96,11 @@ def _faults(line: list[str]) -> list[str]:
     faults: list[str] = []
     if not SAFE_ID.fullmatch(id):
         faults.append(f"id {id!r} is no plain file name (letters, digits, _ . -)")
-    if split not in SPLITS:
+    if split not in (*SPLITS, UNLABELLED):
         faults.append(f"split {split!r} is unknown; expected train, val or test")
-    if split == "test" and label:
-        faults.append(f"label of a test image is {label!r}; expected none")
+    if split in HIDDEN and label:
+        article = "a" if split == "test" else "an"
+        faults.append(f"label of {article} {split} image is {label!r}; expected none")
     elif label and not re.fullmatch(r"[0-9]{1,9}", label):
         faults.append(f"label {label!r} is no class; expected 0, 1, 2, …")
     if file not in (f"images/{split}/{id}", f"clips/{split}/{id}"):

@@ -57,7 +57,7 @@ def plain(block: nn.Module, x: Tensor, kinds: str, active: str, stride: int) -> 
 
 CASES = {
     "whole": (Sandglass(24, 24), "dppd", "1010", 1, 24),
-    "half a shortcut": (Sandglass(24, 24, share=2), "dppd", "1010", 1, 12),
+    "half a shortcut": (Sandglass(24, 24, identity=2), "dppd", "1010", 1, 12),
     "opening": (Sandglass(16, 48, 2, 2), "dppd", "1010", 2, 0),
     "wider": (Sandglass(24, 48, first=False, last=False), "pp", "01", 1, 0),
     "wider and smaller": (Sandglass(24, 48, 2, first=False), "ppd", "010", 2, 0),

@@ -14,7 +14,7 @@ Deviations from the paper:
    channels has no shortcut, and inside a row of several no first depthwise convolution, and none at all with
    stride 1. With both everywhere MobileNeXt-1.0 would have more operations than it is published with.
 2. `tiny` and `small` are tables of this package, with parameters and multiply-adds within 5 % of those of
-   `inverted-residual`; `full` is MobileNeXt-1.0, where the row of 960 has three blocks, as in the released
+   `inverted-residual`; `full` is MobileNeXt-1.0, with three blocks of 960 channels as in the released
    network.
 3. Small images are reduced less often: the first strides are dropped where the last maps would have fewer
    than 4 pixels a side.
@@ -90,7 +90,7 @@ class Sandglass(NetworkMethod):
     """Multiplies the channels of the table."""
     dropout: float = 0.0
     """Share of features dropped before the last layer."""
-    share: int = 1
+    identity: int = 1
     """Divides the channels that shortcuts carry: 1 carries all, 2 the first half."""
     spatial: Literal["wide", "narrow", "one"] = "wide"
     """Where depthwise convolutions are; `narrow` and `one` are ablations."""
@@ -123,7 +123,7 @@ class Sandglass(NetworkMethod):
             ratio,
             first=whole,
             last=whole or stride > 1,
-            share=self.share,
+            identity=self.identity,
             spatial=self.spatial,
             linear=self.linear,
         )

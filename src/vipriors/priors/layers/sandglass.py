@@ -35,7 +35,7 @@ class Sandglass(nn.Module):
         reduction: How many times narrower the middle is; see `hidden_width`.
         first: Whether there is a depthwise convolution on the channels in.
         last: Whether there is one on the channels out; needed where a stride is.
-        share: Divides the channels that the shortcut carries, the first ones: 1 carries all, 2 half of them.
+        identity: Divides the channels that the shortcut carries, the first ones: 1 carries all, 2 half of them.
         spatial: Where the depthwise convolutions are: at the `wide` ends. As ablations both in the `narrow`
             middle, or only `one`, the last.
         linear: Whether the middle is without an activation; False is an ablation.
@@ -50,7 +50,7 @@ class Sandglass(nn.Module):
         *,
         first: bool = True,
         last: bool = True,
-        share: int = 1,
+        identity: int = 1,
         spatial: Spatial = "wide",
         linear: bool = True,
     ) -> None:
@@ -69,7 +69,7 @@ class Sandglass(nn.Module):
         self.body = nn.Sequential(
             *([*opening, *reduce, *expand, *closing] if wide else [*reduce, *opening, *closing, *expand])
         )
-        self.carried = outputs // share if stride == 1 and inputs == outputs else 0
+        self.carried = outputs // identity if stride == 1 and inputs == outputs else 0
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, inputs, H, W)` to `(B, outputs, H / stride, W / stride)`, rounded up."""
