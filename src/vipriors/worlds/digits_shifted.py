@@ -41,8 +41,8 @@ def digits_shifted(task: str = "classification") -> ArraySource:
 def shifted(image: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
     """A digit `(8, 8, 1)` under the shift; its number decides what is drawn at random.
 
-    Strokes are thicker, edges soft, a stroke that means nothing lies over it, the paper is an uneven grey, and
-    there is noise. The paper stays darker than the ink.
+    Strokes are thicker, edges soft, a stroke that means nothing lies over it, the paper is an uneven grey,
+    and there is noise. The paper stays darker than the ink.
     """
     random = random_of(f"digits-shifted/{number}")
     ink = image.astype(np.int64)

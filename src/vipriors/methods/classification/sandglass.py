@@ -18,8 +18,8 @@ Deviations from the paper:
    network.
 3. Small images are reduced less often: the first strides are dropped where the last maps would have fewer
    than 4 pixels a side.
-4. SGD with Nesterov momentum and a cosine schedule over steps, not 200 epochs, for the baseline too; jitter of
-   colour is left to the challenge's invariances.
+4. SGD with Nesterov momentum and a cosine schedule over steps, not 200 epochs, for the baseline too; no
+   jitter of colour.
 """
 
 from __future__ import annotations

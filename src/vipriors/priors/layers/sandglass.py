@@ -35,7 +35,7 @@ class Sandglass(nn.Module):
         reduction: How many times narrower the middle is; see `hidden_width`.
         first: Whether there is a depthwise convolution on the channels in.
         last: Whether there is one on the channels out; needed where a stride is.
-        identity: Divides the channels that the shortcut carries, the first ones: 1 carries all, 2 half of them.
+        identity: Divides the channels that the shortcut carries: 1 carries all, 2 the first half of them.
         spatial: Where the depthwise convolutions are: at the `wide` ends. As ablations both in the `narrow`
             middle, or only `one`, the last.
         linear: Whether the middle is without an activation; False is an ablation.
