@@ -188,7 +188,7 @@ def test_domains_that_do_not_fit():
 
 EMBEDDED = {
     "digits-few-labels": ({"train": 10, "val": 10, "test": 800, "unlabelled": 977}, "f89f0539dd393829"),
-    "digits-two-domains": ({"train": 300, "val": 100, "test": 413, "unlabelled": 785}, "01fbc07982be0373"),
+    "digits-two-domains": ({"train": 300, "val": 100, "test": 413, "unlabelled": 785}, "ee76b7f474005d11"),
 }
 """Images of each split, and the start of the manifest's hash: the same bytes on every machine."""
 
@@ -275,10 +275,10 @@ def test_the_shift_is_learned_around_but_not_away():
         own, seen = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (own, seen))
         return float((learned.labels[(seen @ own.T).argmax(1)] == test.labels).mean())
 
-    assert 0.25 < right(first) < 0.6 < 0.8 < right(train)
+    assert 0.5 < right(first) < 0.75 < 0.85 < right(train)
 
 
 def test_worlds_are_the_same_on_every_machine():
     parts = digits_shifted().parts
     found = hashlib.sha256(b"".join(part.images.tobytes() for part in parts)).hexdigest()
-    assert found[:16] == "c35c54df24740929"
+    assert found[:16] == "deb5bb4d0759e5de"

@@ -49,7 +49,7 @@ def shifted(image: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
     ink += (_most(ink) - ink) * random.randint(40, 71) // 100
     ink = (ink + _blurred(ink)) // 2
     paint(ink, stroke(random, SIDE, (1, 2), (4, 9)), np.array([random.randint(90, 161)]))
-    paper = random.randint(40, 101) + clouds(random, SIDE, 1, 25)
+    paper = random.randint(10, 41) + clouds(random, SIDE, 1, 15)
     picture = paper + ink * (random.randint(190, 241) - paper) // 255
     return noise(random, picture.clip(0, 255), 8)
 

@@ -55,7 +55,8 @@ def fast_batch_nuclear_norm_loss(probabilities: Tensor) -> Tensor:
 def batch_frobenius_norm_loss(probabilities: Tensor) -> Tensor:
     """Less the Frobenius norm, over the number of images: sure rows, with no wish for many classes."""
     probabilities = _as_float(probabilities)
-    return -torch.linalg.vector_norm(probabilities) / len(probabilities)
+    norm: Tensor = torch.linalg.vector_norm(probabilities)
+    return -norm / len(probabilities)
 
 
 def entropy_loss(probabilities: Tensor) -> Tensor:
