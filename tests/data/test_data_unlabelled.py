@@ -1,6 +1,7 @@
 """Images that may be learned from without their labels: drawn, prepared, verified, loaded; two domains."""
 
 import csv
+import dataclasses
 import hashlib
 import shutil
 from collections import Counter
@@ -174,7 +175,7 @@ def test_two_domains():
         assert both.content(pick.sample) == side.content(original) and original.label == pick.sample.label
 
 
-def test_domains_that_do_not_fit():
+def test_domains_that_do_not_fit(tmp_path):
     own, target = source({None: 8}, "own"), source({"train": 6, "test": 4}, "target")
     assert problems(TwoDomains, own, source({None: 8}, "target")) == [
         "target target: has no test split of its own; expected one, and others to learn from"
@@ -183,7 +184,11 @@ def test_domains_that_do_not_fit():
     assert problems(TwoDomains, own, other) == [
         "target other: has classes ant, bee, dog; expected ant, bee, cow, as own has"
     ]
-    assert TwoDomains(own, target).name == "own and target"
+    both = TwoDomains(own, dataclasses.replace(target, root=tmp_path))
+    assert both.name == "own and target"
+    assert problems(prepare, both, RULE, tmp_path / "out", challenge="toy", channels=1) == [
+        f"{tmp_path / 'out'}: lies in the source {tmp_path}, which is never written to"
+    ]
 
 
 EMBEDDED = {

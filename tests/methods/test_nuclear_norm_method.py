@@ -125,6 +125,9 @@ def test_the_diversity_is_that_of_whole_batches():
             self.seen += len(x)
             return nn.functional.one_hot((rows >= 80).long() * 2, 3).float() * 50
 
+    large = dataclasses.replace(data, unlabelled=np.repeat(data.unlabelled, 8, 0))
+    watched = configure("nuclear-norm", "tiny", {"unlabelled_batch": "700"}).beside(large, CPU).watch(First())
+    assert watched["diversity"] == pytest.approx(2 / 3), "a batch of more images than are looked at otherwise"
     found = beside.watch(First())
     assert found["diversity"] == pytest.approx(1 / 3)
     assert found["entropy"] == pytest.approx(0, abs=1e-6)

@@ -26,6 +26,7 @@ from vipriors.data.prepared import (
     Prepared,
 )
 from vipriors.data.sources.base import AnnotatedSource, Source, SourceSample
+from vipriors.data.sources.domains import TwoDomains
 from vipriors.data.subset import SPLITS, UNLABELLED, Pick, Rule, cut
 from vipriors.problems import BadInput, Problem
 
@@ -113,13 +114,14 @@ def _described(rule: Rule) -> dict[str, Any]:
 def _check_apart(source: Source, out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise BadInput.single(out, "is a file; expected a folder to write to")
-    if source.root is None:
-        return
-    here, there = out.resolve(), source.root.resolve()
-    if here == there or there in here.parents:
-        raise BadInput.single(out, f"lies in the source {source.root}, which is never written to")
-    if here in there.parents:
-        raise BadInput.single(out, f"contains the source {source.root}; expected a folder of its own")
+    for one in (source.source, source.target) if isinstance(source, TwoDomains) else (source,):
+        if one.root is None:
+            continue
+        here, there = out.resolve(), one.root.resolve()
+        if here == there or there in here.parents:
+            raise BadInput.single(out, f"lies in the source {one.root}, which is never written to")
+        if here in there.parents:
+            raise BadInput.single(out, f"contains the source {one.root}; expected a folder of its own")
 
 
 def _claim(out: Path, identity: dict[str, Any]) -> None:

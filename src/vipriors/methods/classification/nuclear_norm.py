@@ -76,7 +76,7 @@ TERMS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "information": information_loss,
 }
 WATCHED = 640
-"""Images without labels, at most, that are looked at for a line of the log."""
+"""Images without labels that are looked at for a line of the log, or a batch if that is more."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class _Term:
         self.execution = execution
         device = execution.resolved_device()
         self.batches = Unlabelled(images, batch_size=method.unlabelled_batch, device=device)
-        self.watched = images[:WATCHED]
+        self.watched = images[: max(WATCHED, self.batches.batch_size)]
 
     def __call__(self, network: nn.Module, augment: Compose, generator: torch.Generator) -> Tensor:
         """The term of a batch, which goes through the network by itself."""
@@ -122,12 +122,12 @@ class _Term:
         """
         classifier = NetworkClassifier(network, self.execution)
         probabilities = torch.from_numpy(classifier.probabilities(self.watched))
-        batches = probabilities.split(self.batches.batch_size)
-        # A last batch that is not full has room for fewer classes.
-        full = [batch for batch in batches if len(batch) == self.batches.batch_size]
+        size, (images, classes) = self.batches.batch_size, probabilities.shape
+        # Whole batches alone: a smaller one has room for fewer classes.
+        batches = [probabilities[start : start + size] for start in range(0, images - size + 1, size)]
         entropy = float(entropy_loss(probabilities))
         return {
-            "diversity": sum(map(predicted_classes, full)) / len(full) / probabilities.shape[1],
+            "diversity": sum(map(predicted_classes, batches)) / len(batches) / classes,
             "entropy": entropy,
             "mean_entropy": entropy - float(information_loss(probabilities)),
         }
