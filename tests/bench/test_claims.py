@@ -104,3 +104,20 @@ def test_measured_by_the_command_then_listed(tmp_path, monkeypatch, capsys):
     assert measured["claims"][0]["difference"] == pytest.approx(expected)
     assert main(["claim", *given[:2]]) == 0
     assert capsys.readouterr().out.startswith("X7   A toy: finds more: ")
+
+
+def test_a_claim_whose_images_are_not_at_hand_is_left_out_and_says_so(tmp_path, monkeypatch, capsys):
+    claim = Claim("finds more", "fashion-mnist", "top1", baseline="nearest-neighbour", images_per_class=2)
+    one = System(Card("X7", "A toy", (claim,)), methods.listing("support-vector-machine"))
+    monkeypatch.setattr(claims, "systems", lambda: [one])
+    given = ["--store", str(tmp_path / "store"), "--work", str(tmp_path / "work"), "--jobs", "1"]
+    assert main(["claim", "X7", *given]) == 0
+    hint = "not run: give your copy of the images of fashion-mnist with --source"
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "  not measured (0 of at least 5 seeds)",
+        f"  {hint}",
+    ]
+    assert claims.at_hand(claim, tmp_path) and not claims.at_hand(claim)
+    assert claims.grid_of(one, claim, 5, tmp_path, tmp_path, tmp_path / "copy").source == tmp_path / "copy"
+    assert main(["claim", "X7", *given, "--source", str(tmp_path / "nothing")]) == 1
+    assert "does not exist" in capsys.readouterr().err

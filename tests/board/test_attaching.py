@@ -241,12 +241,13 @@ def test_folders_that_are_no_finished_run(tmp_path: Path) -> None:
 
 def test_a_run_of_something_else(board: Board, ada: Person, tmp_path: Path) -> None:
     entry = queue(board, ada, 4)
-    other = read_challenge_as(tmp_path, "name: tiny", "name: other")
+    other = read_challenge_as(tmp_path, "name: tiny", "name: other\nsubset: {unlabelled: all}")
     data = run_zip(tmp_path, predictions(5), challenge=other, images_per_class=50, subset_seed=1)
     attach = lambda: service.attach_run(board, ada.id, entry, io.BytesIO(data), "run.zip")  # noqa: E731
     assert message(attach) == (
         "run.zip, recipe.json, challenge.name: is 'other'; expected 'tiny', as this challenge has it\n"
         "run.zip, recipe.json, images_per_class: is 50; expected None, as this challenge has it\n"
+        "run.zip, recipe.json, challenge.subset.unlabelled: is 'all'; expected 0, as this challenge has it\n"
         "run.zip, recipe.json, subset_seed: is 1; expected 0, as this challenge has it\n"
         "run.zip, predictions.csv: is not the file that was submitted; "
         "expected the run that made this submission"

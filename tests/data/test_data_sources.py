@@ -34,7 +34,7 @@ def touch(root: Path, *names: str, content: bytes = PIXEL) -> None:
 def test_kinds_and_paths(tmp_path):
     assert problems("zip", tmp_path) == [
         "ROOT: unknown kind of source 'zip'; expected one of folder, idx, cifar-binary, cifar-python, numpy, "
-            "points"
+        "points"
     ]
     assert problems("idx", tmp_path / "no") == [
         "ROOT: does not exist; expected the folder or file of the source data"

@@ -49,7 +49,7 @@ def test_all_are_on_equal_terms_with_the_floor(name, preset):
     for field in dataclasses.fields(Residual):
         if not (name == "strong-wide" and field.name == "width"):
             assert getattr(method, field.name) == getattr(floor, field.name), field.name
-    assert len(NAMES) == 16
+    assert len(NAMES) == 17
     own = set(method.tuning) - set(Residual.tuning)
     assert own <= {field.name for field in dataclasses.fields(method)}
     assert all(low <= getattr(method, field) <= high for field, (low, high) in method.tuning.items())

@@ -51,7 +51,7 @@ def test_the_folder_says_what_made_it(finished: Path, digits: RunData) -> None:
     assert recipe.hyper_parameters["lr"] == 0.1
     digest = hashlib.sha256((finished / "predictions.csv").read_bytes()).hexdigest()
     assert record.predictions_sha256 == digest
-    assert record.counts.model_dump() == {"train": 30, "val": 20, "test": 800}
+    assert record.counts.model_dump() == {"train": 30, "val": 20, "test": 800, "unlabelled": 0}
     assert record.environment["device"] == "cpu"
     assert {"torch", "numpy", "python", "threads"} <= record.environment.keys()
     assert record.facts["initial_weights_sha256"] != record.facts["final_weights_sha256"]

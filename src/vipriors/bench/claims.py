@@ -108,8 +108,16 @@ def contenders(system: System, claim: Claim) -> tuple[Contender, Contender]:
     return _contender(claim.method or system.method.name), _contender(claim.baseline)
 
 
-def grid_of(system: System, claim: Claim, seeds: int, store: Path, work: Path) -> Grid:
-    """What is to be run for a claim.
+def at_hand(claim: Claim, source: Path | None = None) -> bool:
+    """Whether the images of a claim's challenge are: embedded, or where a person says."""
+    section = read_challenge(find(claim.challenge)).source
+    return bool(section.world or section.path or source)
+
+
+def grid_of(
+    system: System, claim: Claim, seeds: int, store: Path, work: Path, source: Path | None = None
+) -> Grid:
+    """What is to be run for a claim; `source` is the user's copy of images that are not embedded.
 
     Raises:
         BadInput: The claim names a method, preset or hyper-parameter that is not there.
@@ -123,6 +131,7 @@ def grid_of(system: System, claim: Claim, seeds: int, store: Path, work: Path) -
         sizes=(claim.images_per_class,),
         seeds=tuple(range(seeds)),
         out=store / system.card.system / claim.challenge,
+        source=source,
         work=work,
     )
 

@@ -189,13 +189,15 @@ def _faults_of_run(
     subset = ours.get("subset") or {}
     size = ours["input"].get("size") or [ours["input"].get("points"), 1]
     drawn = subset.get("images_per_class") or subset.get("images")
+    theirs = recipe["challenge"]["subset"]
     for field, found, expected in (
         ("challenge.name", recipe["challenge"]["name"], ours["name"]),
         ("challenge.task", recipe["challenge"]["task"], ours["task"]),
         ("challenge.source.world", recipe["challenge"]["source"]["world"], ours["source"].get("world")),
         ("challenge.input.size", recipe["challenge"]["input"]["size"], size),
-        ("challenge.subset.list", _file(recipe["challenge"]["subset"]["list"]), _file(subset.get("list"))),
+        ("challenge.subset.list", _file(theirs["list"]), _file(subset.get("list"))),
         ("images_per_class", recipe["images_per_class"], drawn),
+        ("challenge.subset.unlabelled", _all(theirs.get("unlabelled", 0)), _all(subset.get("unlabelled", 0))),
         ("subset_seed", recipe["subset_seed"], subset.get("seed", 0)),
     ):
         if found != expected:
@@ -205,6 +207,11 @@ def _faults_of_run(
         message = "is not the file that was submitted; expected the run that made this submission"
         problems.append(Problem(f"{name}, {facts['predictions']}", message))
     return problems
+
+
+def _all(number: int | str | None) -> int | str:
+    """How many: a recipe has null where a challenge's file says all."""
+    return "all" if number is None else number
 
 
 def _file(name: str | None) -> str | None:

@@ -80,6 +80,8 @@ def find_hidden_test(
 
 def class_names(challenge: Challenge) -> Sequence[str] | None:
     """Names of what is predicted, where they are known without the user's copy of the images."""
+    # A target has the classes of the source, and may be files that are not at hand.
+    challenge = challenge.model_copy(update={"target": None})
     if challenge.source.world or challenge.source.kind == "imagenet":
         opened = challenge.open(images=False)
         return opened.names if isinstance(opened, AnnotatedSource) else tuple(opened.classes)

@@ -28,6 +28,7 @@ from vipriors.data.sources import (
 )
 from vipriors.data.sources.base import Media
 from vipriors.data.sources.cityscapes import open_cityscapes
+from vipriors.data.sources.domains import TwoDomains
 from vipriors.data.subset import Rule, SubsetRule
 from vipriors.problems import BadInput, Problem
 
@@ -88,6 +89,22 @@ def _none_for_source(value: object) -> object:
     return None if value == "source" else value
 
 
+def _none_for_all(value: object) -> object:
+    return None if value == "all" else value
+
+
+class TargetSection(SourceSection):
+    """Other images of the same classes: the test is theirs, and those to learn from have no labels."""
+
+    tail: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Each class has this share of the unlabelled images of the class before it; the test "
+        "stays as it is.",
+    )
+
+
 class SubsetSection(_Section):
     """Which images may be learned from, and which are the test: drawn by number, or listed."""
 
@@ -110,6 +127,9 @@ class SubsetSection(_Section):
     )
     test_per_class: int | None = Field(None, ge=1, description="Test images a class; all by default.")
     test_seed: int = 0
+    unlabelled: Annotated[int | None, BeforeValidator(_none_for_all)] = Field(
+        0, ge=0, description="Images that may be learned from without their labels, in all; or `all` others."
+    )
 
     @model_validator(mode="after")
     def _list_stands_alone(self) -> Self:
@@ -158,6 +178,9 @@ class Challenge(_Section):
     task: Literal["classification", "segmentation", "detection", "instances", "actions", "reid", "points"]
     description: str = ""
     source: SourceSection
+    target: TargetSection | None = Field(
+        None, description="Where the test and the unlabelled images come from, if not from the source."
+    )
     subset: SubsetSection = SubsetSection()
     input: InputSection
     invariance: Invariance = Invariance()
@@ -192,6 +215,14 @@ class Challenge(_Section):
             raise ValueError("source.kind points is for clouds, which task points is about, and needed there")
         return self
 
+    @model_validator(mode="after")
+    def _only_classes_are_left_out(self) -> Self:
+        if self.task != "classification" and (self.target or self.subset.unlabelled != 0):
+            raise ValueError("target and subset.unlabelled are for task classification")
+        if self.target and (self.target.kind == "imagenet" or self.source.kind == "imagenet"):
+            raise ValueError("a target is for sources of any kind but imagenet")
+        return self
+
     @property
     def form(self) -> Form:
         """What samples are brought to: the whole image where positions in it are predicted."""
@@ -221,10 +252,14 @@ class Challenge(_Section):
             validation=subset.validation,
             test_per_class=subset.test_per_class,
             test_seed=subset.test_seed,
+            unlabelled=subset.unlabelled,
+            tail=self.target.tail if self.target else 1.0,
         )
 
     def open(self, path: Path | None = None, *, images: bool = True) -> Source:
         """The source: the embedded world, or the files at `path` (the challenge file's by default).
+
+        With a target both are one source; the target's files are where the challenge file says.
 
         Args:
             path: The user's copy.
@@ -233,6 +268,13 @@ class Challenge(_Section):
         Raises:
             BadInput: The files are missing or damaged, or no path is known.
         """
+        if self.target is None:
+            return self._open_one(path, images)
+        other = self.model_copy(update={"source": self.target, "target": None})
+        return TwoDomains(self._open_one(path, images), other._open_one(None, images))
+
+    def _open_one(self, path: Path | None, images: bool) -> Source:
+        """The source alone."""
         if self.source.world:
             from vipriors.worlds import load_source
 
@@ -294,10 +336,10 @@ def read_challenge(file: Path) -> Challenge:
             Problem(f"{file}, {'.'.join(str(part) for part in fault['loc'])}", _describe(fault))
             for fault in error.errors(include_url=False)
         ) from None
-    if challenge.source.path is not None:
-        absolute = (file.parent / challenge.source.path).resolve()
-        source = challenge.source.model_copy(update={"path": absolute})
-        challenge = challenge.model_copy(update={"source": source})
+    for field, section in (("source", challenge.source), ("target", challenge.target)):
+        if section is not None and section.path is not None:
+            absolute = section.model_copy(update={"path": (file.parent / section.path).resolve()})
+            challenge = challenge.model_copy(update={field: absolute})
     if (name := challenge.subset.list) is not None and name not in published.NAMES:
         if not name.endswith(".csv"):
             expected = f"expected {', '.join(published.NAMES)} or the path of a .csv file"

@@ -17,6 +17,7 @@ def add_commands(commands: Commands) -> None:
     )
     claim.add_argument("system", nargs="?", help="its number, such as R3")
     claim.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (default: 5)")
+    claim.add_argument("--source", type=Path, metavar="DIR", help="your copy of images not embedded here")
     claim.add_argument("--store", type=Path, metavar="DIR", help="of records (default: results/claims)")
     claim.add_argument("--work", type=Path, default=Path("data"), metavar="DIR", help="prepared images")
     claim.add_argument("--retry-failed", action="store_true", help="run cells again that failed before")
@@ -31,12 +32,16 @@ def claim_(arguments: argparse.Namespace) -> int:
     if arguments.system is None:
         return _list(arguments, store)
     system = claims.find_system(arguments.system)
-    for claim in system.card.claims:
-        run_shown(arguments, claims.grid_of(system, claim, arguments.seeds, store, arguments.work))
+    ready = [claim for claim in system.card.claims if claims.at_hand(claim, arguments.source)]
+    for claim in ready:
+        grid = claims.grid_of(system, claim, arguments.seeds, store, arguments.work, arguments.source)
+        run_shown(arguments, grid)
     found = [claims.outcome(system, claim, store) for claim in system.card.claims]
     lines = [f"{system.card.system} {system.card.name} ({system.method.name})"]
     for one in found:
         lines += [f"  {one.claim.text}", f"  {one.said()}"]
+        if one.claim not in ready:
+            lines.append(f"  not run: give your copy of the images of {one.claim.challenge} with --source")
     return answer(arguments, _json(system, found), "\n".join(lines))
 
 

@@ -71,7 +71,7 @@ class Split:
     """uint8 `(N, H, W, C)`, of clips `(N, T, H, W, C)`, of clouds float32 `(N, P, C)`; read-only and
     memory-mapped where it is large."""
     labels: npt.NDArray[np.int64] | None
-    """int64 `(N,)`; None for the test split, and where labels are more than a class."""
+    """int64 `(N,)`; None for test and unlabelled images, and where labels are more than a class."""
 
 
 def load_split(

@@ -13,7 +13,7 @@ from typing import get_args
 
 from vipriors.data.files import write_atomic
 from vipriors.data.sources.base import Media
-from vipriors.data.subset import SAFE_ID, SPLITS
+from vipriors.data.subset import HIDDEN, SAFE_ID, SPLITS, UNLABELLED
 from vipriors.problems import BadInput, Problem
 
 HEADER = ("id", "split", "label", "file", "source", "sha256")
@@ -28,11 +28,11 @@ class Row:
     """Names the image everywhere, and is the name of its file: `ants_0.jpg`, `img_17.png`."""
     split: str
     label: int | None
-    """Class; None for test images, and where labels are more than a class."""
+    """Class; None for test and unlabelled images, and where labels are more than a class."""
     file: str
     """Path from the prepared folder: `images/train/ants_0.jpg`, or `clips/…`, `points/…`."""
     source: str
-    """Key in the source. Empty for test images, where it would tell the class."""
+    """Key in the source. Empty for test and unlabelled images, where it would tell the class."""
     sha256: str
 
 
@@ -98,10 +98,11 @@ def _faults(line: list[str]) -> list[str]:
     faults: list[str] = []
     if not SAFE_ID.fullmatch(id):
         faults.append(f"id {id!r} is no plain file name (letters, digits, _ . -)")
-    if split not in SPLITS:
+    if split not in (*SPLITS, UNLABELLED):
         faults.append(f"split {split!r} is unknown; expected train, val or test")
-    if split == "test" and label:
-        faults.append(f"label of a test image is {label!r}; expected none")
+    if split in HIDDEN and label:
+        article = "a" if split == "test" else "an"
+        faults.append(f"label of {article} {split} image is {label!r}; expected none")
     elif label and not re.fullmatch(r"[0-9]{1,9}", label):
         faults.append(f"label {label!r} is no class; expected 0, 1, 2, …")
     if file not in [f"{media}/{split}/{id}" for media in get_args(Media)]:

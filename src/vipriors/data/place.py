@@ -17,7 +17,7 @@ from vipriors.data.manifest import Row
 from vipriors.data.packed import Packer, members
 from vipriors.data.points import read_points
 from vipriors.data.sources.base import AnnotatedSource, Media, OfMedia, Source
-from vipriors.data.subset import SPLITS, Pick
+from vipriors.data.subset import HIDDEN, SPLITS, UNLABELLED, Pick
 from vipriors.problems import BadInput, Problem
 
 Mode = Literal["copy", "link", "pack"]
@@ -56,7 +56,7 @@ def plan(source: Source, picks: Sequence[Pick], out: Path, mode: Mode) -> tuple[
     kind = kind_of(source)
     folder = out / kind.media
     tars = sorted(folder.glob("*.tar"))
-    if mode == "pack" and any((folder / split).is_dir() for split in SPLITS):
+    if mode == "pack" and any((folder / split).is_dir() for split in (*SPLITS, UNLABELLED)):
         raise BadInput.single(folder, "holds loose images; go on without packing, or choose another folder")
     if mode != "pack" and tars:
         raise BadInput.single(folder, "holds packed images; go on with mode pack, or choose another folder")
@@ -158,13 +158,13 @@ def _path(kind: Kind, pick: Pick, suffix: str) -> str:
 
 
 def _row(kind: Kind, pick: Pick, suffix: str, data: bytes) -> Row:
-    test = pick.split == "test"
+    hidden = pick.split in HIDDEN
     return Row(
         id=file_name(pick, suffix),
         split=pick.split,
-        label=None if test or kind.in_one_group else pick.sample.label,
+        label=None if hidden or kind.in_one_group else pick.sample.label,
         file=_path(kind, pick, suffix),
-        source="" if test else pick.sample.key,
+        source="" if hidden else pick.sample.key,
         sha256=hashlib.sha256(data).hexdigest(),
     )
 

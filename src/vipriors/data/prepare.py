@@ -26,7 +26,8 @@ from vipriors.data.prepared import (
     Prepared,
 )
 from vipriors.data.sources.base import AnnotatedSource, Source, SourceSample
-from vipriors.data.subset import SPLITS, Pick, Rule, cut
+from vipriors.data.sources.domains import TwoDomains
+from vipriors.data.subset import SPLITS, UNLABELLED, Pick, Rule, cut
 from vipriors.problems import BadInput, Problem
 
 
@@ -86,9 +87,10 @@ def prepare(
         rows = place(source, picks, out, channels=channels, mode=mode, progress=progress)
         _write_test_labels(source, out, picks, rows)
         count = Counter(row.split for row in rows)
+        splits = (*SPLITS, UNLABELLED) if count[UNLABELLED] else SPLITS
         dataset = Dataset(
             **identity,
-            counts={split: count[split] for split in SPLITS},
+            counts={split: count[split] for split in splits},
             manifest_sha256=manifest_hash(rows),
             annotations_sha256=_write_annotations(annotated, out, picks, rows) if annotated else None,
         )
@@ -100,7 +102,11 @@ def prepare(
 
 def _described(rule: Rule) -> dict[str, Any]:
     if not isinstance(rule, ListRule):
-        return dataclasses.asdict(rule)
+        fields = dataclasses.asdict(rule)
+        # Named only where they say something, so that folders from before there were any stay what they are.
+        return {
+            key: fields[key] for key in fields if rule.unlabelled != 0 or key not in ("unlabelled", "tail")
+        }
     part = {"images_per_class": rule.images_per_class, "seed": rule.seed}
     return {"listed": len(rule.rows), "list_sha256": rule.sha256, **part}
 
@@ -108,13 +114,14 @@ def _described(rule: Rule) -> dict[str, Any]:
 def _check_apart(source: Source, out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise BadInput.single(out, "is a file; expected a folder to write to")
-    if source.root is None:
-        return
-    here, there = out.resolve(), source.root.resolve()
-    if here == there or there in here.parents:
-        raise BadInput.single(out, f"lies in the source {source.root}, which is never written to")
-    if here in there.parents:
-        raise BadInput.single(out, f"contains the source {source.root}; expected a folder of its own")
+    for one in (source.source, source.target) if isinstance(source, TwoDomains) else (source,):
+        if one.root is None:
+            continue
+        here, there = out.resolve(), one.root.resolve()
+        if here == there or there in here.parents:
+            raise BadInput.single(out, f"lies in the source {one.root}, which is never written to")
+        if here in there.parents:
+            raise BadInput.single(out, f"contains the source {one.root}; expected a folder of its own")
 
 
 def _claim(out: Path, identity: dict[str, Any]) -> None:
@@ -150,16 +157,22 @@ def _check_ids(paths: Sequence[str]) -> None:
 
 
 def _write_test_labels(source: Source, out: Path, picks: Sequence[Pick], rows: Sequence[Row]) -> None:
-    tests = _named(picks, rows, "test")
+    tests, without = _named(picks, rows, "test"), _named(picks, rows, UNLABELLED)
+    hidden = [("unlabelled_sources.csv", _sources(without))] if without else []
     if not tests:
+        if hidden:
+            _write_hashed(out / LABELS, hidden)
         return
-    sources = csv_bytes(("Image IDs", "Source"), [(id, sample.key) for id, sample in tests])
     if isinstance(source, AnnotatedSource):
         labels = [(f"test/{name}", content) for name, content in source.annotations(tests)]
     else:
         content = csv_bytes(("Image IDs", "Labels"), [(id, sample.label) for id, sample in tests])
         labels = [("test.csv", content)]
-    _write_hashed(out / LABELS, [*labels, ("test_sources.csv", sources)])
+    _write_hashed(out / LABELS, [*labels, ("test_sources.csv", _sources(tests)), *hidden])
+
+
+def _sources(named: Sequence[tuple[str, SourceSample]]) -> bytes:
+    return csv_bytes(("Image IDs", "Source"), [(id, sample.key) for id, sample in named])
 
 
 def _write_annotations(source: AnnotatedSource, out: Path, picks: Sequence[Pick], rows: Sequence[Row]) -> str:

@@ -7,6 +7,11 @@ OUT/labels/test.csv              the only place of the test labels; not handed t
 OUT/labels/test_sources.csv      which image of the source each test image is
 OUT/labels/SHA256SUMS            of all other files in labels
 
+Where images without labels may be learned from:
+
+OUT/images/unlabelled/ID         these images; their manifest rows have neither class nor source
+OUT/labels/unlabelled_sources.csv  which image of the source each is
+
 Where labels are more than a class (maps, boxes, masks, persons):
 
 OUT/annotations/{train,val}/     the labels of these images: labels.json, or a PNG for each image, …
@@ -68,7 +73,7 @@ class Prepared:
     rows: list[Row]
 
     def split(self, name: str) -> list[Row]:
-        """The rows of `train`, `val` or `test`."""
+        """The rows of `train`, `val`, `test` or `unlabelled`."""
         return [row for row in self.rows if row.split == name]
 
     def labels_of(self, split: str) -> Path | None:

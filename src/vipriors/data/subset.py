@@ -23,6 +23,10 @@ from vipriors.data.sources.base import Source, SourceSample
 from vipriors.problems import BadInput, Problem
 
 SPLITS = ("train", "val", "test")
+UNLABELLED = "unlabelled"
+"""The split of images that may be learned from without their labels, where a rule asks for some."""
+HIDDEN = ("test", UNLABELLED)
+"""Splits whose images are numbered in an order, and listed in a way, that tell nothing of their class."""
 
 SHORTEST_KEY = 16
 """Characters."""
@@ -50,6 +54,11 @@ class SubsetRule:
     """Test images of each class; None takes the source's own test split whole; 0 gives no test split."""
     test_seed: int = 0
     """Draws the test images, alone: every `seed` has the same test set."""
+    unlabelled: int | None = 0
+    """Images without labels in all, drawn without a look at their class: of a source's own split
+    `unlabelled`, or of what is left over. None takes them all."""
+    tail: float = 1.0
+    """Each class has this share of the images without labels of the class before it; 1 leaves them even."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -60,6 +69,10 @@ class SubsetRule:
             problems.append(Problem("validation", f"found {self.validation}; expected a share in [0, 1)"))
         if self.test_per_class is not None and self.test_per_class < 0:
             problems.append(Problem("test_per_class", f"found {self.test_per_class}; expected 0 or more"))
+        if self.unlabelled is not None and self.unlabelled < 0:
+            problems.append(Problem("unlabelled", f"found {self.unlabelled}; expected 0 or more"))
+        if not 0 < self.tail <= 1:
+            problems.append(Problem("tail", f"found {self.tail}; expected a share in (0, 1]"))
         if problems:
             raise BadInput(problems)
 
@@ -87,7 +100,7 @@ def cut(source: Source, rule: Rule, *, test_key: str = "") -> list[Pick]:
         test_key: test images are numbered in an order that depends on it; an organizer keeps it secret.
 
     Returns:
-        Training, validation and test images, in this order.
+        Training, validation, test and unlabelled images, in this order.
 
     Raises:
         BadInput: with every class that has too few images; with every row of a list whose split, source or
@@ -130,15 +143,19 @@ def _by_rule(source: Source, rule: SubsetRule, test_key: str) -> list[Pick]:
     candidates: list[list[SourceSample]] = [[] for _ in source.classes]
     pools: list[list[SourceSample]] = [[] for _ in source.classes]
     chosen: list[tuple[str, SourceSample]] = []
+    spare: list[list[SourceSample]] = [[] for _ in source.classes]
+    own_spare = any(sample.split == UNLABELLED for sample in source.samples)
     for sample in source.samples:
         if sample.split == "val" and rule.validation is None:
             chosen.append(("val", sample))
+        elif sample.split == UNLABELLED:
+            spare[sample.label].append(sample)
         else:
             side = candidates if sample.split == "test" or not has_test else pools
             side[sample.label].append(sample)
 
     problems: list[Problem] = []
-    for name, tests, pool in zip(source.classes, candidates, pools, strict=True):
+    for label, (name, tests, pool) in enumerate(zip(source.classes, candidates, pools, strict=True)):
         ordered = _shuffled(tests, f"test/{rule.test_seed}/{name}")
         wanted = len(ordered) if rule.test_per_class is None else rule.test_per_class
         if len(ordered) < wanted:
@@ -159,9 +176,29 @@ def _by_rule(source: Source, rule: SubsetRule, test_key: str) -> list[Pick]:
             ("val" if held_out else "train", sample)
             for held_out, sample in zip(splits, ordered_pool, strict=False)
         ]
+        if not own_spare:
+            spare[label] = ordered_pool[n:]
+    without = _unlabelled(source.classes, spare, rule)
+    if rule.unlabelled is not None and len(without) < rule.unlabelled:
+        found = f"has {len(without)} images left over; expected {rule.unlabelled} without labels"
+        problems.append(Problem(source.name, found))
     if problems:
         raise BadInput(problems)
+    chosen += [(UNLABELLED, sample) for sample in without]
     return _named(source.classes, [(split, sample, sample.id) for split, sample in chosen], test_key)
+
+
+def _unlabelled(
+    classes: Sequence[str], spare: Sequence[Sequence[SourceSample]], rule: SubsetRule
+) -> list[SourceSample]:
+    """The images without labels; a long tail leaves the first of each class in the order of the seed."""
+    if rule.unlabelled == 0:
+        return []
+    most, kept = len(spare[0]), []
+    for rank, (name, samples) in enumerate(zip(classes, spare, strict=True)):
+        ordered = _shuffled(samples, f"{rule.seed}/{name}")
+        kept += ordered if rule.tail == 1 else ordered[: max(1, round(most * rule.tail**rank))]
+    return _shuffled(kept, f"{UNLABELLED}/{rule.seed}")[: rule.unlabelled]
 
 
 def _by_list(source: Source, rule: ListRule, test_key: str) -> list[Pick]:
@@ -212,7 +249,7 @@ def _named(
     count: Counter[int] = Counter()
     tests = [(sample, given) for split, sample, given in chosen if split == "test"]
     for split, sample, given in chosen:
-        if split != "test":
+        if split not in HIDDEN:
             picks.append(Pick(given or f"{names[sample.label]}_{count[sample.label]}", split, sample))
             count[sample.label] += 1
     picks.sort(key=lambda pick: pick.split)  # stable, and "train" comes before "val"
@@ -220,11 +257,14 @@ def _named(
     # The order in which test images are numbered must tell nothing about their class.
     numbered = _shuffled((sample for sample, _ in tests), test_key)
     picks += [Pick(ids[sample.key] or f"img_{k}", "test", sample) for k, sample in enumerate(numbered)]
-    return picks
+    without = _shuffled(
+        (sample for split, sample, _ in chosen if split == UNLABELLED), f"{UNLABELLED}/{test_key}"
+    )
+    return picks + [Pick(f"{UNLABELLED}_{k}", UNLABELLED, sample) for k, sample in enumerate(without)]
 
 
 def _safe_names(classes: Sequence[str]) -> list[str]:
-    """Names of the classes that are part of a file name anywhere: unique, and not that of test images."""
+    """Names of the classes that are part of a file name anywhere: unique, and not those of hidden images."""
     names = [re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:80] for name in classes]
-    distinct = {name.lower() for name in names} - {"", "img"}
+    distinct = {name.lower() for name in names} - {"", "img", UNLABELLED}
     return names if len(distinct) == len(names) else [f"{i}-{name}" for i, name in enumerate(names)]

@@ -65,6 +65,8 @@ class TrainingSet:
     invariance: Invariance = field(default_factory=Invariance)
     held_out: Labelled | None = None
     """Validation images that a method may choose by but never fit to. None: fit with what is set."""
+    unlabelled: NDArray[np.uint8] | None = None
+    """Images `(N, H, W, C)` without labels that may be learned from too. None: there are none."""
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -169,6 +169,13 @@ def curves(run: FinishedRun) -> list[Figure]:
             if key.startswith("val_") and (name := metric_name(key.removeprefix("val_")))
         ),
         (
+            "diversity",
+            "Diversity of predictions",
+            "predicted classes, % of all",
+            [_series("validation" if run.rehearsal else training, watched, "diversity", 100, style=2)],
+            "Share of the classes that is predicted in a batch of images without labels",
+        ),
+        (
             "rate",
             "Learning rate",
             "learning rate",

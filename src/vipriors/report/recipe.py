@@ -31,7 +31,11 @@ def facts(run: FinishedRun, floors: tuple[FinishedRun, ...]) -> dict[str, dict[s
         ),
         "images a class": "all" if recipe.images_per_class is None else str(recipe.images_per_class),
         "subset seed": str(recipe.subset_seed),
-        **{f"{split} images": grouped(count) for split, count in outcome.counts},
+        **{
+            f"{split} images": grouped(count)
+            for split, count in outcome.counts
+            if count or split != "unlabelled"
+        },
         "invariance": _words(challenge.invariance.model_dump()),
     }
     method = {

@@ -154,9 +154,16 @@ def _subset(prepared: Prepared, challenge: Challenge, rule: Rule) -> list[Row]:
             raise BadInput.single(
                 place, f"holds a subset with {key} {held[key]}; expected {getattr(rule, key)}"
             )
+    for key, usual in (("unlabelled", 0), ("tail", 1.0)):
+        if (found := held.get(key, usual)) != getattr(rule, key):
+            expected = f"{_number(found)}; expected {_number(getattr(rule, key))}"
+            raise BadInput.single(place, f"holds a subset with {key} {expected}")
     most, wanted = held["images_per_class"], rule.images_per_class
     if most == wanted:
         return prepared.rows
+    if rule.unlabelled != 0:
+        # What is without a label in a small subset may have one in a larger.
+        raise BadInput.single(place, f"holds {_number(most)} images a class; expected {_number(wanted)}")
     if wanted is None or (most is not None and most < wanted):
         raise BadInput.single(place, f"holds {most} images a class; expected {wanted or 'all'}")
     # Subsets are nested, in each split: the first of each class, in the order in which they were drawn.
@@ -170,6 +177,10 @@ def _subset(prepared: Prepared, challenge: Challenge, rule: Rule) -> list[Row]:
         if row.split in whole or taken[row.split, row.label] <= quota[row.split]:
             rows.append(row)
     return rows
+
+
+def _number(value: float | None) -> str:
+    return "all" if value is None else str(value)
 
 
 def _part_of_list(prepared: Prepared, rule: ListRule) -> list[Row]:

@@ -89,6 +89,7 @@ class Counts(BaseModel):
     train: Count
     val: Count
     test: Count
+    unlabelled: Count = 0
 
 
 class RunRecord(BaseModel):

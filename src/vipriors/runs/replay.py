@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vipriors.data.prepared import ANNOTATIONS
+from vipriors.data.subset import UNLABELLED
 from vipriors.problems import BadInput
 
 STARTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "socket.connect")
@@ -79,8 +80,8 @@ def repeat(request: dict[str, Any]) -> None:
     learning = False
     assert learned is not None
     finish(data, learned, out, execution)
-    allowed = {str((data.root / row.file).resolve()) for row in data.select("train", "val")}
-    for split in ("train", "val"):
+    allowed = {str((data.root / row.file).resolve()) for row in data.select("train", "val", UNLABELLED)}
+    for split in ("train", "val", UNLABELLED):
         allowed |= {str(file.resolve()) for file in (data.root / ANNOTATIONS / split).glob("*")}
         allowed |= {str(tar.resolve()) for tar in data.root.glob(f"*/{split}.tar")}
     answer = {"foreign": foreign(events, allowed, out)}
@@ -92,7 +93,7 @@ def foreign(events: Iterable[tuple[str, str]], images: set[str], out: Path) -> l
 
     Args:
         events: Audit events: the event and its first argument.
-        images: Absolute paths of the training and validation images and their labels.
+        images: Absolute paths of the training, validation and unlabelled images and of labels.
         out: The run's folder.
     """
     places = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(Path(__file__).parents[1])}

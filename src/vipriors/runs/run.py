@@ -13,6 +13,7 @@ from typing import Any, Literal
 from vipriors import methods, tasks
 from vipriors.data.files import sha256_file, write_atomic
 from vipriors.data.manifest import write_manifest
+from vipriors.data.subset import UNLABELLED
 from vipriors.methods.protocol import Context, Method, SelfTuning, TrainingSet
 from vipriors.problems import BadInput
 from vipriors.runs import bridges
@@ -84,7 +85,7 @@ def finish(data: RunData, learned: Learned, out: Path, execution: Any = None) ->
     score = score_predictions(data, "test", learned.model, file)
     if score is not None:
         write_atomic(out / "scores.json", (json.dumps(score.to_json(), indent=1) + "\n").encode())
-    counts = {split: len(data.select(split)) for split in ("train", "val", "test")}
+    counts = {split: len(data.select(split)) for split in Counts.model_fields}
     RunRecord(
         counts=Counts(**counts),
         predictions=file.name,
@@ -200,8 +201,9 @@ def load_model(out: Path, execution: Any = None) -> tuple[RunRecipe, Any]:
 
 
 def _training_set(data: RunData, *splits: str) -> TrainingSet:
-    labelled = bridges.find(data.challenge.task).labelled
-    return TrainingSet(labelled(data, *splits), data.classes, data.challenge.invariance)
+    labelled = bridges.find(data.challenge.task).labelled(data, *splits)
+    unlabelled = data.load(UNLABELLED).images if data.select(UNLABELLED) else None
+    return TrainingSet(labelled, data.classes, data.challenge.invariance, unlabelled=unlabelled)
 
 
 def _apart(data: RunData) -> TrainingSet:

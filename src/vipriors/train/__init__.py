@@ -1,6 +1,6 @@
 """The small-data training engine: data on the device, one visible loop, resumable to the bit."""
 
-from vipriors.train.batches import Batches, step_seed
+from vipriors.train.batches import Batches, Unlabelled, step_seed
 from vipriors.train.loop import Execution, Interrupted, Recipe, seed_everything, train
 from vipriors.train.network import (
     NetworkClassifier,
@@ -20,6 +20,7 @@ __all__ = [
     "NetworkModel",
     "Recipe",
     "Standardise",
+    "Unlabelled",
     "forward_flops",
     "seed_everything",
     "shown",

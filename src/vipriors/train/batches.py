@@ -57,15 +57,8 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self.device = device
-        with warnings.catch_warnings():
-            # A memory-mapped cache is read-only; it is only ever gathered from.
-            warnings.filterwarnings("ignore", message=".*not writable.*")
-            self.images = torch.from_numpy(images)
+        self.images = _near(images, device)
         self.labels = torch.as_tensor(labels).to(device)
-        if device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(device)
-            if self.images.nbytes < DEVICE_SHARE * free:
-                self.images = self.images.to(device)
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
@@ -98,11 +91,52 @@ class Batches:
         Clips are `(B, C, T, H, W)`; clouds `(B, C, P)`, as they are.
         """
         indices = self.indices(step)
-        images = self.images[indices]
-        if images.device != self.device:
-            images = images.pin_memory().to(self.device, non_blocking=True)
         targets = self.labels[indices.to(self.labels.device)]
-        return as_seen(images), targets
+        return _gathered(self.images, indices, self.device), targets
+
+
+class Unlabelled:
+    """Draws batches from images without labels.
+
+    Args:
+        images: `(N, H, W, C)`, uint8, in memory or memory-mapped.
+        batch_size: Images in a batch; all of them where there are no more.
+        device: Where batches are wanted. The whole set moves there when it fits.
+    """
+
+    def __init__(self, images: NDArray[np.uint8], *, batch_size: int, device: torch.device) -> None:
+        self.batch_size = min(batch_size, len(images))
+        self.device = device
+        self.images = _near(images, device)
+
+    def __call__(self, generator: torch.Generator) -> Tensor:
+        """Images `(B, C, H, W)` in [0, 1], none twice, drawn with a step's random numbers.
+
+        So a resumed run draws what it would have drawn, as `Batches` does.
+        """
+        order = torch.randperm(len(self.images), generator=generator)
+        return _gathered(self.images, order[: self.batch_size].to(self.images.device), self.device)
+
+
+def _near(images: NDArray[Any], device: torch.device) -> Tensor:
+    """The images as a tensor, on the device if they fit there."""
+    with warnings.catch_warnings():
+        # A memory-mapped cache is read-only; it is only ever gathered from.
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        found = torch.from_numpy(images)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if found.nbytes < DEVICE_SHARE * free:
+            found = found.to(device)
+    return found
+
+
+def _gathered(images: Tensor, indices: Tensor, device: torch.device) -> Tensor:
+    """Some of the images in [0, 1], channels first, on the device."""
+    batch = images[indices]
+    if batch.device != device:
+        batch = batch.pin_memory().to(device, non_blocking=True)
+    return as_seen(batch)
 
 
 def as_seen(images: Tensor) -> Tensor:

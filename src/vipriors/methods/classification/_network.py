@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -48,6 +48,22 @@ class Scaffold(nn.Module):
         raise NotImplementedError
 
 
+class Beside(Protocol):
+    """A loss of other images than the labelled batch."""
+
+    def __call__(self, network: nn.Module, augment: Compose, generator: torch.Generator) -> Tensor:
+        """A scalar that is added to the loss of a step.
+
+        Args:
+            network: In training mode; it has seen the labelled batch already.
+            augment: The recipe's augmentation.
+            generator: The step's random numbers.
+        """
+
+    def watch(self, network: nn.Module) -> dict[str, float]:
+        """What is worth a place in each line of the log; the network is in evaluation mode."""
+
+
 @dataclass(frozen=True)
 class NetworkMethod(Recipe, ABC):
     """A recipe that makes its own network, and its own loss where that is not cross-entropy.
@@ -78,6 +94,15 @@ class NetworkMethod(Recipe, ABC):
             generator: The step's random numbers.
         """
         return functional.cross_entropy(network(images), targets, label_smoothing=self.label_smoothing)
+
+    def beside(self, data: TrainingSet, execution: Execution) -> Beside | None:
+        """What is learned beside the batches of labelled images; by default nothing.
+
+        Args:
+            data: All there is to learn from, with the images without labels.
+            execution: Device and precision.
+        """
+        return None
 
     def scaffold(self, network: nn.Module, image_shape: tuple[int, ...], classes: int) -> nn.Module:
         """What is trained: the network, unless a method puts a `Scaffold` around it."""
@@ -119,13 +144,19 @@ def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
     augment = augmentation(method, data.invariance)
     mix = MixUp(method.mixup) if method.mixup else CutMix(method.cutmix) if method.cutmix else None
 
+    beside = method.beside(data, execution)
+
     def loss(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         images, targets = augment(images, generator), labels
         if mix is not None:
             images, targets = mix(images, one_hot(labels, classes), generator)
-        return method.loss(network, images, targets, generator)
+        value = method.loss(network, images, targets, generator)
+        return value if beside is None else value + beside(network, augment, generator)
 
-    held_out = data.held_out
+    def monitor(network: nn.Module) -> dict[str, float]:
+        seen = validate(network, data.held_out, execution) if data.held_out else {}
+        return seen | (beside.watch(network) if beside else {})
+
     trained, facts = fit_network(
         method,
         fresh(make, context),
@@ -138,7 +169,7 @@ def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
         ),
         loss,
         context,
-        monitor=(lambda network: validate(network, held_out, execution)) if held_out else None,
+        monitor=monitor if data.held_out or beside else None,
         flops=lambda trained: forward_flops(trained, data.image_shape),
     )
     if isinstance(trained, Scaffold):

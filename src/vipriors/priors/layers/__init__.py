@@ -13,6 +13,8 @@ from vipriors.priors.layers.blur_pool import BlurPool2d, MaxBlurPool2d
 from vipriors.priors.layers.full_convolution import FullConv2d
 from vipriors.priors.layers.group import P4, P4M, Group, GroupBatchNorm2d, GroupConv2d, GroupPool, Halve
 from vipriors.priors.layers.harmonic import HarmonicConv2d
+from vipriors.priors.layers.inverted_residual import InvertedResidual
+from vipriors.priors.layers.sandglass import Sandglass
 from vipriors.priors.layers.scattering import Scattering2d
 from vipriors.priors.layers.selective_kernel import Dual, SelectiveKernel2d
 
@@ -28,7 +30,9 @@ __all__ = [
     "GroupPool",
     "Halve",
     "HarmonicConv2d",
+    "InvertedResidual",
     "MaxBlurPool2d",
+    "Sandglass",
     "Scattering2d",
     "SelectiveKernel2d",
 ]

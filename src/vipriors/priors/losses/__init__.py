@@ -13,6 +13,15 @@ from vipriors.priors.losses.cosine import cosine_loss
 from vipriors.priors.losses.feature_distillation import expected_negative, margin_relu_distance
 from vipriors.priors.losses.gradient_l2 import squared_gradient
 from vipriors.priors.losses.margin_contrastive import margin_contrastive_loss
+from vipriors.priors.losses.nuclear_norm import (
+    batch_frobenius_norm_loss,
+    batch_nuclear_norm_loss,
+    entropy_loss,
+    fast_batch_nuclear_norm_loss,
+    information_loss,
+    nuclear_norm,
+    predicted_classes,
+)
 from vipriors.priors.losses.ole import orthogonal_low_rank
 from vipriors.priors.losses.positive_class import positive_class_loss
 from vipriors.priors.losses.t_vmf import TVmfHead, t_vmf_similarity
@@ -21,12 +30,19 @@ __all__ = [
     "TVmfHead",
     "as_labels",
     "as_soft",
+    "batch_frobenius_norm_loss",
+    "batch_nuclear_norm_loss",
     "cosine_loss",
+    "entropy_loss",
     "expected_negative",
+    "fast_batch_nuclear_norm_loss",
+    "information_loss",
     "margin_contrastive_loss",
     "margin_relu_distance",
+    "nuclear_norm",
     "orthogonal_low_rank",
     "positive_class_loss",
+    "predicted_classes",
     "squared_gradient",
     "t_vmf_similarity",
 ]

@@ -10,20 +10,7 @@ import torch
 from torch import Tensor
 
 from vipriors.priors.losses._targets import as_labels
-
-
-def nuclear_norm(matrix: Tensor, threshold: float = 1e-6) -> Tensor:
-    """Sum of the singular values of `(N, D)`, with the published subgradient.
-
-    The norm has no gradient where a singular value is zero; there the pair of singular vectors is left
-    out: the subgradient is `U V^T` of the singular values over the threshold.
-    """
-    with torch.no_grad():
-        u, values, v = torch.linalg.svd(matrix, full_matrices=False)
-        subgradient = (u * (values > threshold)) @ v
-    # Its inner product with the matrix is the norm, and has it as gradient.
-    norm: Tensor = (subgradient * matrix).sum()
-    return norm
+from vipriors.priors.losses.nuclear_norm import nuclear_norm
 
 
 def orthogonal_low_rank(features: Tensor, targets: Tensor, least: float = 1.0) -> Tensor:
