@@ -21,9 +21,9 @@ install: $(STAMP)  ## Install into .venv
 
 demo: $(STAMP)  ## Run the baselines of four tasks on embedded challenges, with reports, one table of scores and leaderboards
 	$(BIN)/vipriors run digits baseline --rehearse --floors --seed 0 --out demo/digits --overwrite
-	$(BIN)/vipriors run digits-segmentation baseline --floors --seed 0 --out demo/digits-segmentation --overwrite
-	$(BIN)/vipriors run digits-detection baseline --floors --seed 0 --out demo/digits-detection --overwrite
-	$(BIN)/vipriors run digits-actions baseline --floors --seed 0 --out demo/digits-actions --overwrite
+	$(BIN)/vipriors run digits-segmentation baseline --floors --seed 0 --threads 1 --out demo/digits-segmentation --overwrite
+	$(BIN)/vipriors run digits-detection baseline --floors --seed 0 --threads 1 --out demo/digits-detection --overwrite
+	$(BIN)/vipriors run digits-actions baseline --floors --seed 0 --threads 1 --out demo/digits-actions --overwrite
 	$(BIN)/vipriors list runs demo
 	$(BIN)/python examples/local_board.py demo
 
