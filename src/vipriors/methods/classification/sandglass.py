@@ -1,4 +1,4 @@
-"""Network of sandglass blocks, MobileNeXt: shortcut and depthwise convolutions where channels are many.
+"""Network of sandglass blocks, MobileNeXt: shortcuts and depthwise filters where channels are many.
 
 Source: Zhou, Hou, Chen, Feng, Yan, "Rethinking bottleneck structure for efficient mobile network design",
 ECCV 2020.
