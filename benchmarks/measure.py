@@ -26,6 +26,7 @@ PLACE = re.compile(r"(<!-- measured: (\S+) -->\n).*?(<!-- end -->)", re.S)
 SCRIPTS = {
     "training_one_thread": ["training", "--threads", "1", "--only", "32px", "224px", "--repeats", "3"],
     "scoring": ["scoring", "--classes", "10", "100", "1000"],
+    "assigning": ["assigning", "--pairs", "8"],
     "preparing": ["preparing", "--images", "30000"],
 }
 """Measurements that are not just the script of their name without options."""
