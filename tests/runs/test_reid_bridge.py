@@ -256,7 +256,7 @@ def test_a_run_is_scored_and_can_be_loaded(finished: Path, data: RunData, tmp_pa
     score = read_score(finished)
     assert score.task == "reid" and score.details["n_test"] == 6
     record = json.loads((finished / "record.json").read_text())
-    assert record["counts"] == {"train": 24, "val": 16, "test": 24}
+    assert record["counts"] == {"train": 24, "val": 16, "test": 24, "unlabelled": 0}
     assert 0 < record["validation"] <= 1
     last = json.loads((finished / "rehearsal" / "log.jsonl").read_text().splitlines()[-1])
     assert {"val_mAP", "val_rank1"} <= last.keys()

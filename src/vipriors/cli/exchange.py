@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add_commands(board: Commands) -> None:
     """Adds the commands of this module to those of `board`."""
     leaderboard = add_board_command(board, "leaderboard", leaderboard_, "who stands where, with scores")
-    leaderboard.add_argument("challenge")
+    leaderboard.add_argument("challenge", help="its name")
     leaderboard.add_argument("--phase", metavar="NAME", help="default: the one that runs, or the last")
     leaderboard.add_argument(
         "--part", choices=("public", "private", "all"), help="of the test (default: the one that is shown)"

@@ -43,22 +43,22 @@ def add_commands(board: Commands) -> None:
     add.add_argument("--organizer", action="append", default=[], metavar="NAME", help="who may run it")
 
     rescore = add_board_command(board, "rescore", rescore_, "score every submission of a challenge anew")
-    rescore.add_argument("challenge")
+    rescore.add_argument("challenge", help="its name")
     rescore.add_argument("--labels", type=Path, help="in place of those there were")
 
     mark = add_board_command(board, "mark", mark_, "judge a submission")
     mark.add_argument("submission", help="its id")
-    mark.add_argument("what", choices=MARKS)
+    mark.add_argument("what", choices=MARKS, help="what is to be done with it")
 
     phase = add_board_command(board, "phase", phase_, "change a phase, such as its end, or add one")
-    phase.add_argument("challenge")
+    phase.add_argument("challenge", help="its name")
     phase.add_argument("phase", help="its name")
     phase.add_argument("fields", metavar="FIELD=…,…", help="as of `board add --phase`; end=never for no end")
     phase.add_argument("--new", action="store_true", help="add it")
 
     edit = add_board_command(board, "edit", edit_, "change a challenge's pages, baseline or organizers")
-    edit.add_argument("challenge")
-    edit.add_argument("--title")
+    edit.add_argument("challenge", help="its name")
+    edit.add_argument("--title", metavar="TEXT", help="shown above its pages")
     for page in ("description", "rules", "data"):
         edit.add_argument(f"--{page}", type=Path, metavar="FILE", help="Markdown")
     edit.add_argument("--baseline", metavar="NAME=SCORE", help="`none` takes it away")
@@ -66,10 +66,10 @@ def add_commands(board: Commands) -> None:
     edit.add_argument("--no-organizer", action="append", default=[], metavar="NAME", help="no more")
     seen = edit.add_mutually_exclusive_group()
     seen.add_argument("--hide", action="store_true", help="from everybody but its organizers")
-    seen.add_argument("--show", action="store_true")
+    seen.add_argument("--show", action="store_true", help="to everybody again")
 
     merge = add_board_command(board, "merge-teams", merge_teams_, "make two teams one")
-    merge.add_argument("challenge")
+    merge.add_argument("challenge", help="its name")
     merge.add_argument("team", help="whose members and submissions go over")
     merge.add_argument("into", help="to this team")
 
