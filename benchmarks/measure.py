@@ -27,7 +27,6 @@ SCRIPTS = {
     "training_one_thread": ["training", "--threads", "1", "--only", "32px", "224px", "--repeats", "3"],
     "scoring": ["scoring", "--classes", "10", "100", "1000"],
     "assigning": ["assigning", "--pairs", "8"],
-    "preparing": ["preparing", "--images", "30000"],
 }
 """Measurements that are not just the script of their name without options."""
 

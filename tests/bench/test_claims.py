@@ -17,8 +17,8 @@ from vipriors.problems import BadInput
 
 
 def system(**changes) -> System:
-    fields = {"equal": {"steps": 1.0}} | changes
-    claim = Claim("finds more", "digits", "top1", baseline="nearest-neighbour", images_per_class=2, **fields)
+    fields = {"equal": {"steps": 1.0}, "images_per_class": 2} | changes
+    claim = Claim("finds more", "digits", "top1", baseline="nearest-neighbour", **fields)
     return System(Card("X7", "A toy", (claim,)), methods.listing("support-vector-machine"))
 
 
@@ -71,6 +71,19 @@ def test_seeds_are_paired(tmp_path):
     (tmp_path / "X7" / "digits" / "nearest-neighbour-n2-s3.json").unlink()
     one = system()
     assert outcome(one, one.card.claims[0], tmp_path).seeds == 4
+
+
+def test_the_size_may_be_left_to_the_challenge(tmp_path):
+    """Records then say what it took: 2 images a class here."""
+    for contender, scores in (("support-vector-machine", HIGH), ("nearest-neighbour", LOW)):
+        for seed, score in enumerate(scores):
+            record = {"contender": contender, "seed": seed, "images_per_class": 2}
+            record |= {"scores": {"top1": score}, "cost": {"steps": 1}}
+            write_record(tmp_path / "X7" / "digits", Cell(contender, None, seed), record)
+    one = system(images_per_class=None)
+    assert outcome(one, one.card.claims[0], tmp_path).verdict == "holds"
+    at_two = system()
+    assert outcome(at_two, at_two.card.claims[0], tmp_path).verdict == "not measured"
 
 
 def test_a_setting_makes_another_contender():

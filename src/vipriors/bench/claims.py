@@ -15,7 +15,7 @@ from typing import Any, Literal
 from vipriors import methods
 from vipriors.bench.contender import Contender
 from vipriors.bench.grid import Grid
-from vipriors.bench.records import read_records
+from vipriors.bench.records import Cell, read_records
 from vipriors.bench.statistics import Difference, paired_difference
 from vipriors.challenges import find
 from vipriors.challenges.schema import read_challenge
@@ -138,12 +138,11 @@ def grid_of(
 
 def outcome(system: System, claim: Claim, store: Path) -> Outcome:
     """What the stored records say of a claim."""
-    own, other = contenders(system, claim)
-    folder = store / system.card.system / claim.challenge
-    records = [
-        record for record in read_records(folder) if record["images_per_class"] == claim.images_per_class
-    ]
-    pairs = _paired(records, own.name, other.name)
+    own, other = (
+        _by_seed(store / system.card.system / claim.challenge, contender, claim.images_per_class)
+        for contender in contenders(system, claim)
+    )
+    pairs = [(own[seed], other[seed]) for seed in sorted(own.keys() & other.keys())]
     if len(pairs) < FEWEST_SEEDS:
         return Outcome(claim, "not measured", len(pairs))
     first, second = ([record["scores"][claim.metric] for record in side] for side in zip(*pairs, strict=True))
@@ -165,15 +164,11 @@ def _contender(text: str) -> Contender:
     return Contender(name, method, preset or "tiny", settings)
 
 
-def _paired(
-    records: Sequence[dict[str, Any]], first: str, second: str
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The records of two contenders, those of the same seed together."""
-    own, other = (
-        {record["seed"]: record for record in records if record["contender"] == name}
-        for name in (first, second)
-    )
-    return [(own[seed], other[seed]) for seed in sorted(own.keys() & other.keys())]
+def _by_seed(folder: Path, contender: Contender, size: int | None) -> dict[int, dict[str, Any]]:
+    """The records of a contender at a size, by their seed."""
+    # By the cells' names: where a claim leaves the size to the challenge, records say what that came to.
+    seeds = f"{Cell(contender.name, size, 0).name.removesuffix('0')}*"
+    return {record["seed"]: record for record in read_records(folder, seeds)}
 
 
 def _unequal(claim: Claim, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:

@@ -82,14 +82,18 @@ def write_failure(folder: Path, cell: Cell, note: dict[str, Any]) -> None:
     write_atomic(folder / FAILED / f"{cell.name}.json", text.encode())
 
 
-def read_records(folder: Path) -> list[dict[str, Any]]:
+def read_records(folder: Path, cells: str = "*-n*-s*") -> list[dict[str, Any]]:
     """Every record of a store, in the order of their names.
+
+    Args:
+        folder: The store.
+        cells: Which, by a pattern of their cells' names; all by default.
 
     Raises:
         BadInput: Lists every file that is damaged.
     """
     records, problems = [], []
-    for file in sorted(folder.glob("*-n*-s*.json")):
+    for file in sorted(folder.glob(f"{cells}.json")):
         try:
             records.append(json.loads(file.read_text(encoding="utf-8")))
         except ValueError as error:
