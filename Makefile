@@ -21,8 +21,13 @@ install: $(STAMP)  ## Install into .venv
 
 demo: $(STAMP)  ## Run the baselines of four tasks on embedded challenges, with reports, one table of scores and leaderboards
 	$(BIN)/vipriors run digits baseline --rehearse --floors --seed 0 --out demo/digits --overwrite
-	$(BIN)/vipriors run digits-segmentation baseline --floors --seed 0 --threads 1 --out demo/digits-segmentation --overwrite
-	$(BIN)/vipriors run digits-detection baseline --floors --seed 0 --threads 1 --out demo/digits-detection --overwrite
+	@# Two trainings side by side, each on one core: what the first says is shown when both are done.
+	@$(BIN)/vipriors run digits-segmentation baseline --floors --seed 0 --threads 1 --out demo/digits-segmentation --overwrite > demo/digits-segmentation.txt 2>&1 & first=$$!; \
+	trap 'kill $$first' INT TERM; \
+	echo "$(BIN)/vipriors run digits-segmentation baseline --floors … (beside the next)"; \
+	echo "$(BIN)/vipriors run digits-detection baseline --floors …"; \
+	$(BIN)/vipriors run digits-detection baseline --floors --seed 0 --threads 1 --out demo/digits-detection --overwrite; second=$$?; \
+	wait $$first; status=$$?; cat demo/digits-segmentation.txt; exit $$((status + second))
 	$(BIN)/vipriors run digits-actions baseline --floors --seed 0 --threads 1 --out demo/digits-actions --overwrite
 	$(BIN)/vipriors list runs demo
 	$(BIN)/python examples/local_board.py demo
