@@ -87,7 +87,15 @@ def test_a_signal_in_the_last_step_lets_the_run_end(reference, tmp_path):
     assert outcome(job(tmp_path, loss=Signalling(STEPS, signal.SIGINT)), tmp_path) == reference
 
 
-def test_a_second_interrupt_acts_at_once(tmp_path):
+@pytest.fixture
+def usual_interrupt():
+    """Python's own handler: a process that was started in the background ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_interrupt_acts_at_once(usual_interrupt, tmp_path):
     with pytest.raises(KeyboardInterrupt) as caught:
         job(tmp_path, loss=Signalling(3, signal.SIGINT, signal.SIGINT), checkpoint_seconds=1e9)
     assert not isinstance(caught.value, Interrupted)
