@@ -13,6 +13,7 @@ from vipriors.bench.records import read_records
 from vipriors.bench.statistics import paired_difference
 from vipriors.bench.summary import PLACE, filled
 from vipriors.bench.table import headline, score_of
+from vipriors.bench.tune import merit
 from vipriors.challenges.schema import METHODS
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -46,7 +47,7 @@ def test_records_are_whole_and_on_equal_terms(store: str) -> None:
 def test_a_recipe_is_the_best_of_its_trials(recipe: Path) -> None:
     trials = [json.loads(line) for line in (recipe.parent / "trials.jsonl").read_text().splitlines()]
     whole = [trial for trial in trials if not {"stopped", "failed"} & trial.keys()]
-    best = min(whole, key=lambda trial: trial["val_loss"])
+    best = min(whole, key=merit)
     found = yaml.safe_load(recipe.read_text())
     assert found["found"]["trials"] == len(trials)
     for name, value in best["values"].items():

@@ -20,7 +20,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from vipriors.bench.cluster import connected, gpu_share
-from vipriors.bench.tune import POOREST, Search, draw, failed, run_trial
+from vipriors.bench.tune import POOREST, Search, draw, failed, merit, run_trial
 from vipriors.bench.workers import Failure, Workers
 
 WHOLE, FIRST_LOOK, KEPT = 100, 25, 2
@@ -44,7 +44,7 @@ class Keep(tune.Callback):  # type: ignore[misc, name-defined]
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has come to its end, or was stopped."""
         number, last = trial.config["trial"], trial.last_result
-        stopped = {"val_loss": last.get("val_loss", POOREST), "stopped": last.get("part", 0) / WHOLE}
+        stopped = {"val_loss": last.get("loss", POOREST), "stopped": last.get("part", 0) / WHOLE}
         values = {"trial": number, "values": draw(self.search, number)}
         self.keep(last.get("found") or values | stopped)
 
@@ -81,15 +81,15 @@ def run_trials(
             part = min(int(WHOLE * share), WHOLE - 1)  # the last word is said below
             if part > told:
                 told = part
-                tune.report({"part": part, "val_loss": loss})
+                tune.report({"part": part, "loss": loss})
 
         found = run_trial(search, config["trial"], watch)
-        tune.report({"part": WHOLE, "val_loss": found["val_loss"], "found": found})
+        tune.report({"part": WHOLE, "loss": merit(found), "found": found})
 
     with connected(workers.ray or "local", workers.jobs) as ray, tempfile.TemporaryDirectory() as folder:
         resources = {"cpu": 1, "gpu": gpu_share(ray, workers.gpus_per_run)}
         looks = ASHAScheduler(
-            "part", "val_loss", "min", max_t=WHOLE, grace_period=FIRST_LOOK, reduction_factor=KEPT
+            "part", "loss", "min", max_t=WHOLE, grace_period=FIRST_LOOK, reduction_factor=KEPT
         )
         tune.Tuner(
             tune.with_resources(trial, resources),

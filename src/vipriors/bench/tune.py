@@ -11,7 +11,7 @@ import dataclasses
 import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from vipriors.runs.prepared import default_folder, find_data, prepare_if_missing
 from vipriors.runs.run import Plan, learn
 
 Watch = Callable[[float, float], None]
-"""Told how much of a trial is done, 0 to 1, and its validation loss so far."""
+"""Told how much of a trial is done, 0 to 1, and its `merit` so far."""
 
 POOREST = 1e9
 """Validation loss of a trial that failed: as bad as can be, and finite in the log."""
@@ -76,8 +76,9 @@ def tune(
 ) -> Contender:
     """Runs the trials that have not been run, and writes the best as a recipe.
 
-    The best has the lowest validation loss, averaged over the subsets: with a few dozen validation images
-    accuracy takes so few values that chance decides between good trials. One that was stopped is never best.
+    The best has the lowest validation loss, averaged over the subsets, and for classifiers the lowest at the
+    temperature that suits them: with a few dozen validation images accuracy takes so few values that chance
+    decides between good trials. One that was stopped is never best.
 
     Args:
         search: What to search.
@@ -152,7 +153,7 @@ def run_trial(search: Search, trial: int, watch: Watch | None = None) -> dict[st
             def look(_stage: str, steps: int, total: int, _words: str, out: Path = Path(folder)) -> None:
                 line = last_line(out)
                 if watch and "val_loss" in line:
-                    losses = [last["val_loss"] for last in lasts] + [line["val_loss"]]
+                    losses = [merit(last) for last in lasts] + [merit(line)]
                     watch((len(lasts) + steps / total) / search.subsets, float(np.mean(losses)))
 
             try:
@@ -164,6 +165,11 @@ def run_trial(search: Search, trial: int, watch: Watch | None = None) -> dict[st
     watched = [key for key in lasts[0] if key.startswith("val_") and all(key in last for last in lasts)]
     mean = {key: float(np.mean([last[key] for last in lasts])) for key in watched}
     return {"trial": trial, "values": values, **mean}
+
+
+def merit(line: Mapping[str, Any]) -> float:
+    """What trials are chosen by, the less the better, from a line of a log or of the trials."""
+    return float(line.get("val_calibrated_loss", line["val_loss"]))
 
 
 def failed(search: Search, trial: int, failure: Failure) -> dict[str, Any]:
@@ -184,7 +190,7 @@ def _folder(search: Search, rule: Rule) -> Path:
 
 
 def _write_best(search: Search, trials: Sequence[dict[str, Any]], count: int) -> Contender:
-    best = min(trials, key=lambda trial: trial["val_loss"])
+    best = min(trials, key=merit)
     settings = search.contender.settings | {name: str(value) for name, value in best["values"].items()}
     recipe = {
         "method": search.contender.method,

@@ -165,8 +165,10 @@ def curves(run: FinishedRun) -> list[Figure]:
                 [_series("validation", watched, key, 100, style=2)],
                 f"{name} on the validation images",
             )
-            for key in sorted({key for line in watched for key in line} - {"val_loss"})
-            if key.startswith("val_") and (name := metric_name(key.removeprefix("val_")))
+            for key in sorted({key for line in watched for key in line})
+            if key.startswith("val_")
+            and not key.endswith("loss")
+            and (name := metric_name(key.removeprefix("val_")))
         ),
         (
             "diversity",

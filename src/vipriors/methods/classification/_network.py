@@ -183,5 +183,26 @@ def validate(network: nn.Module, held_out: Labelled, execution: Execution) -> di
     probabilities = NetworkClassifier(network, execution).probabilities(held_out.images)
     truth = held_out.labels
     likelihood = probabilities[np.arange(len(truth)), truth].clip(1e-12)
-    accuracy = float((probabilities.argmax(1) == truth).mean())
-    return {"val_top1": accuracy, "val_loss": float(-np.log(likelihood).mean())}
+    return {
+        "val_top1": float((probabilities.argmax(1) == truth).mean()),
+        "val_loss": float(-np.log(likelihood).mean()),
+        "val_calibrated_loss": calibrated_loss(probabilities, truth),
+    }
+
+
+def calibrated_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Cross-entropy at the temperature that suits these images best, of 81 between 1/20 and 20.
+
+    It tells how well classes are told apart, and not how sure a loss makes its network: a cosine's softmax
+    stays flat however good the features are (temperature scaling: Guo et al., ICML 2017).
+
+    Args:
+        probabilities: `(N, K)`, rows that sum to one.
+        labels: `(N,)`.
+    """
+    logits = np.log(probabilities.astype(np.float64).clip(1e-12))
+    scaled = logits / np.geomspace(1 / 20, 20, 81)[:, None, None]
+    top = scaled.max(axis=2, keepdims=True)
+    partition = top[..., 0] + np.log(np.exp(scaled - top).sum(axis=2))
+    own = scaled[:, np.arange(len(labels)), labels]
+    return float((partition - own).mean(axis=1).min())
