@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from vipriors.data.files import read_bytes
 from vipriors.data.prepared import ANNOTATIONS
-from vipriors.methods.protocol import Objects
+from vipriors.methods.protocol import Labelled, Objects
 from vipriors.problems import BadInput, Problem
 from vipriors.runs.prepared import RunData
 from vipriors.tasks import coco
@@ -34,6 +35,42 @@ class Known:
     ids: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...]
     categories: tuple[int, ...]
+
+
+Shapes = Callable[
+    [Any, NDArray[np.intp], tuple[int, int]], tuple[NDArray[np.float64], NDArray[np.bool_] | None]
+]
+"""Of a task's labels, which of its objects, and the height and width of the image they are in: their boxes
+`(n, 4)` (left, top, right, bottom) and masks `(n, H, W)` in pixels of the input."""
+
+
+def labelled(data: RunData, splits: Sequence[str], read: Callable[[Path], Any], shapes: Shapes) -> Labelled:
+    """Images `(N, H, W, C)` with the `Objects` of each, in pixels of the input.
+
+    Args:
+        data: The run's data.
+        splits: Which images, in this order.
+        read: Reads the task's labels from a file.
+        shapes: Boxes and masks of the objects of an image.
+    """
+    objects = [one for split in splits if data.select(split) for one in _annotated(data, split, read, shapes)]
+    return Labelled(data.load(*splits).images, objects)
+
+
+def _annotated(data: RunData, split: str, read: Callable[[Path], Any], shapes: Shapes) -> list[Objects]:
+    """The objects of each image of a split, in the order of the manifest."""
+    these = known(data, split)
+    labels = read(annotations_of(data, split))
+    places = {id_: place for place, id_ in enumerate(labels.index.ids)}
+    classes = np.array([these.categories.index(id_) for id_ in labels.index.categories])
+    found = []
+    for id_, size in zip(these.ids, these.sizes, strict=True):
+        here = np.flatnonzero(labels.objects.images == places[id_])
+        boxes, masks = shapes(labels, here, size)
+        found.append(
+            objects_of(classes[labels.objects.classes[here]], boxes, labels.objects.crowds[here], masks)
+        )
+    return found
 
 
 def annotations_of(data: RunData, split: str) -> Path:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vipriors.methods.protocol import Detector, Labelled, Objects
+from vipriors.methods.protocol import Detector, Labelled
 from vipriors.runs.bridges import _objects
 from vipriors.runs.prepared import RunData
 from vipriors.tasks import detection
@@ -17,24 +18,15 @@ SUFFIX = ".json"
 
 def labelled(data: RunData, *splits: str) -> Labelled:
     """Images `(N, H, W, C)` with the `Objects` of each, in pixels of the input."""
-    objects = [one for split in splits if data.select(split) for one in _annotated(data, split)]
-    return Labelled(data.load(*splits).images, objects)
+    size = data.challenge.input.size
 
+    def shapes(
+        labels: detection.Labels, here: NDArray[np.intp], own: tuple[int, int]
+    ) -> tuple[NDArray[np.float64], None]:
+        boxes = _objects.inside(_objects.corners(labels.boxes[here]), own)
+        return boxes * _objects.scale(own, size), None
 
-def _annotated(data: RunData, split: str) -> list[Objects]:
-    """The objects of each image of a split, in the order of the manifest."""
-    known = _objects.known(data, split)
-    labels = detection.read_labels(_objects.annotations_of(data, split))
-    places = {id_: place for place, id_ in enumerate(labels.index.ids)}
-    classes = np.array([known.categories.index(id_) for id_ in labels.index.categories])
-    found = []
-    for id_, size in zip(known.ids, known.sizes, strict=True):
-        here = labels.objects.images == places[id_]
-        boxes = _objects.inside(_objects.corners(labels.boxes[here]), size)
-        boxes *= _objects.scale(size, data.challenge.input.size)
-        of_image = labels.objects
-        found.append(_objects.objects_of(classes[of_image.classes[here]], boxes, of_image.crowds[here]))
-    return found
+    return _objects.labelled(data, splits, detection.read_labels, shapes)
 
 
 def truth(data: RunData, split: str) -> Truth | None:

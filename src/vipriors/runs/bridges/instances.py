@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vipriors.methods.protocol import Detector, Labelled, Objects
+from vipriors.methods.protocol import Detector, Labelled
 from vipriors.runs.bridges import _objects
 from vipriors.runs.prepared import RunData
 from vipriors.tasks import instances, rle
@@ -19,27 +19,15 @@ SUFFIX = ".json"
 
 def labelled(data: RunData, *splits: str) -> Labelled:
     """Images `(N, H, W, C)` with the `Objects` of each, boxes and masks at the input size."""
-    objects = [one for split in splits if data.select(split) for one in _annotated(data, split)]
-    return Labelled(data.load(*splits).images, objects)
+    size = data.challenge.input.size
 
+    def shapes(
+        labels: instances.Labels, here: NDArray[np.intp], own: tuple[int, int]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        masks = resized(drawn(rle.chosen(labels.masks, here), own), size)
+        return boxes_of(masks), masks
 
-def _annotated(data: RunData, split: str) -> list[Objects]:
-    """The objects of each image of a split, in the order of the manifest."""
-    known = _objects.known(data, split)
-    labels = instances.read_labels(_objects.annotations_of(data, split))
-    places = {id_: place for place, id_ in enumerate(labels.index.ids)}
-    classes = np.array([known.categories.index(id_) for id_ in labels.index.categories])
-    found = []
-    for id_, size in zip(known.ids, known.sizes, strict=True):
-        here = np.flatnonzero(labels.objects.images == places[id_])
-        masks = resized(drawn(rle.chosen(labels.masks, here), size), data.challenge.input.size)
-        of_image = labels.objects
-        found.append(
-            _objects.objects_of(
-                classes[of_image.classes[here]], boxes_of(masks), of_image.crowds[here], masks
-            )
-        )
-    return found
+    return _objects.labelled(data, splits, instances.read_labels, shapes)
 
 
 def drawn(masks: rle.Masks, size: tuple[int, int]) -> NDArray[np.bool_]:
