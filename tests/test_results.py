@@ -9,10 +9,9 @@ import pytest
 import yaml
 
 from vipriors import methods
-from vipriors.bench.records import read_records
+from vipriors.bench.records import headline, read_records, score_of
 from vipriors.bench.statistics import paired_difference
 from vipriors.bench.summary import PLACE, filled
-from vipriors.bench.table import headline, score_of
 from vipriors.bench.tune import merit
 from vipriors.challenges.schema import METHODS
 

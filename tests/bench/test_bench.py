@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from scipy import stats
 from vipriors import methods
 from vipriors.bench.contender import Contender, read_contender
 from vipriors.bench.grid import Grid, run_grid
+from vipriors.bench.measured import Measured
 from vipriors.bench.processes import in_processes
 from vipriors.bench.records import FAILED, Cell, read_records, write_failure
-from vipriors.bench.table import difference_table, score_table
-from vipriors.bench.tune import Search, draw, run_trial, tune
+from vipriors.bench.table import difference_table, saving_table, score_table
+from vipriors.bench.tune import Search, draw, merit, run_trial, tune
 from vipriors.bench.workers import Failure, Workers
 from vipriors.challenges import find
 from vipriors.challenges.schema import read_challenge
@@ -265,7 +267,7 @@ def test_a_trial_tells_how_far_it_is(tmp_path: Path) -> None:
     shares = [share for share, _ in told]
     assert shares == sorted(shares)
     assert shares == pytest.approx([k / 20 for k in range(1, 21)])  # two subsets of ten steps
-    assert told[-1][1] == pytest.approx(found["val_loss"])
+    assert told[-1][1] == pytest.approx(merit(found))
 
 
 def test_trials_that_fail_are_kept_and_never_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,24 +297,53 @@ def test_some_methods_declare_nothing_to_search(name: str, tmp_path: Path) -> No
         tune(search)
 
 
-def test_tables() -> None:
-    def record(contender: str, size: int, seed: int, top1: float) -> dict[str, object]:
-        return {"contender": contender, "images_per_class": size, "seed": seed, "scores": {"top1": top1}}
+def measured(reference: str, *rows: tuple[str, int | None, int, float], **fields: str) -> Measured:
+    """Rows of contender, size, seed and score."""
+    score = fields.get("headline", "top1")
+    records: list[dict[str, Any]] = [
+        {"contender": contender, "images_per_class": size, "seed": seed, "scores": {score: value}, **fields}
+        for contender, size, seed, value in rows
+    ]
+    return Measured("some", tuple(records), reference)
 
-    records = [record("a", 5, 0, 0.8), record("a", 5, 1, 0.9), record("b", 5, 0, 0.7), record("b", 5, 1, 0.6)]
-    assert score_table(records).splitlines()[2] == "| a       | 85.0 ± 7.1 (2) |"
-    line = difference_table(records, "b").splitlines()[2]
+
+def test_tables() -> None:
+    found = measured("b", ("a", 5, 0, 0.8), ("a", 5, 1, 0.9), ("b", 5, 0, 0.7), ("b", 5, 1, 0.6))
+    assert score_table(found).splitlines()[3] == "| a       | 85.0 ± 7.1 (2) |"
+    line = difference_table(found).splitlines()[2]
     oracle = stats.ttest_rel([80, 90], [70, 60]).confidence_interval()
     assert line == f"| a         | +20.0 [{oracle.low:+.1f}, {oracle.high:+.1f}] (not clear) |"
+    assert saving_table(found) is None
+
+
+def test_a_difference_is_marked_only_if_it_stands_among_all_comparisons() -> None:
+    rows = [("floor", 5, seed, 0.5) for seed in range(5)]
+    rows += [("good", 5, seed, 0.8 + 0.01 * seed) for seed in range(5)]
+    rows += [(f"poor{k}", 5, seed, 0.49 + 0.01 * (seed - k) ** 2 / 4) for k in range(3) for seed in range(5)]
+    rows += [("fair", 5, seed, (0.51, 0.53, 0.54, 0.5, 0.52)[seed]) for seed in range(5)]
+    table = difference_table(measured("floor", *rows)).splitlines()
+    lines = {line.split()[1]: line for line in table[2:]}
+    assert "▲" in lines["good"]
+    assert 0.01 < stats.ttest_1samp([0.01, 0.03, 0.04, 0, 0.02], 0).pvalue < 0.05
+    assert "not clear" not in lines["fair"] and "▲" not in lines["fair"], "clear alone, not among five"
+
+
+def test_the_data_saving_factor_is_in_a_table() -> None:
+    rows = [("floor", size, seed, 1 - 1 / size) for size in (5, 10, 20, 40) for seed in range(3)]
+    rows += [("better", size, seed, 1 - 0.5 / size) for size in (5, 10) for seed in range(3)]
+    table = saving_table(measured("floor", *rows)) or ""
+    assert [cell.strip() for cell in table.splitlines()[2].strip("|").split("|")] == [
+        "better",
+        "2 [2, 2]",
+        "2 [2, 2]",
+        "",
+        "",
+    ]
 
 
 def test_tables_name_the_score_and_what_was_counted() -> None:
-    records = [
-        {"contender": "a", "images_per_class": size, "seed": 0, "scores": {"AP": 0.25, "AP50": 0.5}}
-        | {"headline": "AP", "task": "detection"}
-        for size in (40, None, 20)
-    ]
-    header, _, row = score_table(records).splitlines()
+    rows = [("a", size, 0, 0.25) for size in (40, None, 20)]
+    header, _, row = score_table(measured("a", *rows, headline="AP", task="detection")).splitlines()
     assert [cell.strip() for cell in header.strip("|").split("|")] == [
         "AP, %",
         "all images",

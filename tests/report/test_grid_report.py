@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import yaml
 
+from vipriors.bench.measured import read_measured
 from vipriors.bench.saving import data_saving
 from vipriors.bench.statistics import holm, paired_difference
 from vipriors.problems import BadInput
 from vipriors.report import write_grid_report
 from vipriors.report.cards import card_of, measurement, read_card
 from vipriors.report.grid_charts import Curve, Dot, LogAxis, cost_chart, curve_chart, short
-from vipriors.report.measured import read_measured
 
 SIZES, SUBSETS = (5, 10, 20), 5
 FACTORS = {"residual": 1.0, "better": 1.9, "worse": 0.6}

@@ -109,3 +109,13 @@ def group(records: Iterable[dict[str, Any]], *keys: str) -> dict[tuple[Any, ...]
     for record in records:
         found.setdefault(tuple(record[key] for key in keys), []).append(record)
     return found
+
+
+def headline(record: dict[str, Any]) -> str:
+    """The score that a record's challenge ranks by; the first records had no other than top-1 accuracy."""
+    return str(record.get("headline", "top1"))
+
+
+def score_of(record: dict[str, Any]) -> float:
+    """The headline score of a record."""
+    return float(record["scores"][headline(record)])

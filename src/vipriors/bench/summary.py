@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from vipriors.bench.records import group, read_records
-from vipriors.bench.table import difference_table, markdown, score_table
-from vipriors.problems import BadInput
+from vipriors.bench.measured import read_measured
+from vipriors.bench.table import cost_table, difference_table, saving_table, score_table
 
 PLACE = re.compile(r"(<!-- records: (\S+) reference: (\S+) -->\n).*?(<!-- end -->)", re.S)
 
@@ -23,41 +20,17 @@ def filled(page: Path) -> str:
     """The page's text with every table made anew.
 
     Raises:
-        BadInput: A folder that the page names has no records.
+        BadInput: A folder that the page names has no records, or they do not belong together.
     """
 
     def fill(place: re.Match[str]) -> str:
-        records = read_records(page.parent / place[2])
-        if not records:
-            raise BadInput.single(page.parent / place[2], "has no records")
-        several = len({record["seed"] for record in records}) > 1
-        parts = [score_table(records), cost_table(records)]
-        parts[1:1] = [difference_table(records, place[3])] if several else []
-        return place[1] + "\n" + "\n\n".join(parts) + "\n\n" + place[4]
+        (measured,) = read_measured(page.parent / place[2], place[3])
+        several = len({record["seed"] for record in measured.records}) > 1
+        compared = [difference_table(measured), saving_table(measured)] if several else []
+        parts = [score_table(measured), *compared, cost_table(measured)]
+        return place[1] + "\n" + "\n\n".join(filter(None, parts)) + "\n\n" + place[4]
 
     return PLACE.sub(fill, page.read_text(encoding="utf-8"))
-
-
-def cost_table(records: Sequence[dict[str, Any]]) -> str:
-    """What a run cost: parameters, forward operations an image, steps, median seconds, where."""
-    rows = []
-    for (contender,), own in group(records, "contender").items():
-        cost = own[0]["cost"]
-        if "steps" not in cost:
-            continue
-        seconds = sorted(record["cost"]["seconds"] for record in own)[len(own) // 2]
-        rows.append(
-            [
-                contender,
-                f"{cost['parameters']:,}",
-                f"{cost['flops_per_image'] / 1e6:.1f} M",
-                f"{cost['steps']:,}",
-                f"{seconds:.0f}",
-                own[0]["environment"]["device"],
-            ]
-        )
-    header = ["network", "parameters", "operations an image", "steps", "seconds a run", "device"]
-    return markdown(header, rows)
 
 
 def main() -> None:

@@ -1,70 +1,85 @@
-"""Tables of measured scores, as Markdown."""
+"""Tables of what was measured on a challenge, as Markdown: a row a contender, a column a size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import numpy as np
+from vipriors.bench.measured import Measured, Place
+from vipriors.bench.saving import Saving
 
-from vipriors.bench.records import group
-from vipriors.bench.statistics import paired_difference
+MARKS = {"above": " ▲", "below": " ▼", "": ""}
+"""Behind a difference that stands after correction for all comparisons of the challenge."""
 
 
-def score_table(records: Sequence[dict[str, Any]]) -> str:
-    """Mean and standard deviation of the headline score over subsets, in percent.
+def score_table(measured: Measured) -> str:
+    """Mean and standard deviation of the headline score over subsets, in percent, and how many there are."""
 
-    A row a contender, a column a size.
-    """
-    sizes = _sizes(records)
+    def cell(place: Place) -> str:
+        spread = "" if place.deviation is None else f" ± {100 * place.deviation:.1f}"
+        return f"{100 * place.mean:.1f}{spread} ({len(place.scores)})"
+
+    return _by_size(measured, f"{measured.headline}, %", measured.contenders, cell)
+
+
+def difference_table(measured: Measured) -> str:
+    """How far each contender is above the reference on the same subsets, in points with 95 % intervals."""
+
+    def cell(place: Place) -> str:
+        found = place.difference
+        if found is None:
+            return ""
+        mark = MARKS[place.mark] if found.clear else " (not clear)"
+        return f"{found.mean * 100:+.1f} [{found.low * 100:+.1f}, {found.high * 100:+.1f}]{mark}"
+
+    return _by_size(measured, f"against {measured.reference}", measured.contenders[1:], cell)
+
+
+def saving_table(measured: Measured) -> str | None:
+    """How many times as many images the reference needs; None where that cannot be told of any contender."""
+    if not any(place.saving for place in measured.places.values()):
+        return None
+
+    def cell(place: Place) -> str:
+        return "" if place.saving is None else shown_saving(place.saving)
+
+    return _by_size(measured, "data-saving factor", measured.contenders[1:], cell)
+
+
+def shown_saving(saving: Saving) -> str:
+    """A factor with its interval; `not clear` where the interval holds one."""
+    mark = "" if saving.clear else " (not clear)"
+    return f"{saving.factor} [{saving.low}, {saving.high}]{mark}"
+
+
+def cost_table(measured: Measured) -> str:
+    """What a run cost: parameters, forward operations an image, steps, median seconds, where."""
     rows = []
-    for (contender,), own in group(records, "contender").items():
-        by_size = group(own, "images_per_class")
-        rows.append([contender, *(_mean(by_size.get((size,), [])) for size in sizes)])
-    return markdown([f"{headline(records[0])}, %", *sizes.values()], rows)
-
-
-def difference_table(records: Sequence[dict[str, Any]], reference: str) -> str:
-    """How far each contender is above `reference` on the same subsets, in points with 95 % intervals."""
-    sizes = _sizes(records)
-    scores = {(r["contender"], r["images_per_class"], r["seed"]): score_of(r) for r in records}
-    seeds = sorted({record["seed"] for record in records})
-    rows = []
-    for contender in sorted({record["contender"] for record in records} - {reference}):
-        cells = []
-        for size in sizes:
-            both = [
-                seed for seed in seeds if {(contender, size, seed), (reference, size, seed)} <= scores.keys()
+    for contender in measured.contenders:
+        own = [record for record in measured.records if record["contender"] == contender]
+        cost = own[0].get("cost", {})
+        if "steps" not in cost:
+            continue
+        seconds = sorted(record["cost"]["seconds"] for record in own)[len(own) // 2]
+        rows.append(
+            [
+                contender,
+                f"{cost['parameters']:,}",
+                f"{cost['flops_per_image'] / 1e6:.1f} M",
+                f"{cost['steps']:,}",
+                f"{seconds:.0f}",
+                own[0]["environment"]["device"],
             ]
-            if len(both) < 2:
-                cells.append("")
-                continue
-            found = paired_difference(
-                [scores[contender, size, seed] for seed in both],
-                [scores[reference, size, seed] for seed in both],
-            )
-            mark = "" if found.clear else " (not clear)"
-            cells.append(f"{found.mean * 100:+.1f} [{found.low * 100:+.1f}, {found.high * 100:+.1f}]{mark}")
-        rows.append([contender, *cells])
-    return markdown([f"against {reference}", *sizes.values()], rows)
+        )
+    header = ["network", "parameters", "operations an image", "steps", "seconds a run", "device"]
+    return markdown(header, rows)
 
 
-def headline(record: dict[str, Any]) -> str:
-    """The score that a record's challenge ranks by; the first records had no other than top-1 accuracy."""
-    return str(record.get("headline", "top1"))
-
-
-def score_of(record: dict[str, Any]) -> float:
-    """The headline score of a record."""
-    return float(record["scores"][headline(record)])
-
-
-def _sizes(records: Sequence[dict[str, Any]]) -> dict[int | None, str]:
-    """The sizes there are, the smallest first, and what a column says of each."""
-    by_class = records[0].get("task", "classification") in ("classification", "actions", "points")
-    found = sorted({record["images_per_class"] for record in records}, key=lambda size: size or 0)
-    unit = "a class" if by_class else "images"
-    return {size: "all images" if size is None else f"{size} {unit}" for size in found}
+def _by_size(measured: Measured, corner: str, contenders: Sequence[str], cell: Callable[[Place], str]) -> str:
+    rows = [
+        [name, *(cell(at) if (at := measured.places.get((name, size))) else "" for size in measured.sizes)]
+        for name in contenders
+    ]
+    return markdown([corner, *map(measured.size_name, measured.sizes)], rows)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -76,11 +91,3 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "| " + " | ".join(f"{cell:{w}}" for cell, w in zip(header, widths, strict=True)) + " |"
     rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
     return "\n".join([head, rule, *lines])
-
-
-def _mean(records: Sequence[dict[str, Any]]) -> str:
-    if not records:
-        return ""
-    scores = np.array([score_of(record) for record in records]) * 100
-    spread = f" ± {scores.std(ddof=1):.1f}" if len(scores) > 1 else ""
-    return f"{scores.mean():.1f}{spread} ({len(scores)})"

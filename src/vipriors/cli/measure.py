@@ -100,7 +100,7 @@ def bench_(arguments: argparse.Namespace) -> int:
     """`vipriors bench`"""
     from vipriors.bench.contender import read_contender
     from vipriors.bench.grid import Grid
-    from vipriors.bench.records import read_records
+    from vipriors.bench.measured import read_measured
     from vipriors.bench.table import score_table
     from vipriors.challenges import find
     from vipriors.challenges.schema import read_challenge
@@ -117,7 +117,7 @@ def bench_(arguments: argparse.Namespace) -> int:
     )
     count = run_shown(arguments, grid)
     value = {"out": str(arguments.out), "cells": len(list(grid.cells())), "run": count}
-    return answer(arguments, value, score_table(read_records(arguments.out)))
+    return answer(arguments, value, "\n\n".join(map(score_table, read_measured(arguments.out))))
 
 
 def run_shown(arguments: argparse.Namespace, grid: Grid) -> int:

@@ -106,8 +106,8 @@ def _line(method: str, score: object) -> str:
 
 def report_(arguments: argparse.Namespace) -> int:
     """`vipriors report`"""
+    from vipriors.bench.measured import holds_records
     from vipriors.report import write_grid_report, write_report
-    from vipriors.report.measured import holds_records
 
     if holds_records(arguments.run):
         file = write_grid_report(arguments.run, arguments.reference, arguments.out)

@@ -15,13 +15,12 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from vipriors.bench.records import FAILED
+from vipriors.bench.measured import Cost, Measured, Place, Size, read_measured
+from vipriors.bench.records import FAILED, headline, score_of
 from vipriors.bench.statistics import Ranking, ranking
-from vipriors.bench.table import headline, score_of
 from vipriors.data.files import os_errors, write_atomic
 from vipriors.report import charts, grid_charts
 from vipriors.report.cards import sections
-from vipriors.report.measured import Cost, Measured, Place, Size, read_measured
 from vipriors.report.page import Figure, metric_name
 from vipriors.report.recipe import grouped
 
@@ -99,7 +98,6 @@ def render(measured: Sequence[Measured], failures: Table) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"metric": metric_name, "grouped": grouped, "short": grid_charts.short}
-    environment.globals |= {"size_name": size_name}
     records = [record for one in measured for record in one.records]
     ranks = rankings(measured)
     return environment.get_template("grid.html.jinja").render(
@@ -114,13 +112,6 @@ def render(measured: Sequence[Measured], failures: Table) -> str:
         downloads=downloads(measured, ranks),
         recipe_link=lambda text: data_link(text, "text/yaml"),
     )
-
-
-def size_name(one: Measured, size: Size) -> str:
-    """What a column says of its size."""
-    if size is None:
-        return "all images"
-    return f"{size} a class" if one.task in ("classification", "actions", "points") else f"{size} images"
 
 
 def verdict(one: Measured) -> dict[str, list[str]]:
@@ -186,7 +177,7 @@ def costs(one: Measured) -> CostTable | None:
             name, title = f"cost-{key}-{one.challenge}", f"Score against {words} on {one.challenge}"
             drawn.append(grid_charts.cost_chart(name, title, f"{metric_name(one.headline)}, %", words, dots))
     known = any(getattr(cost, key) for *_, cost in rows for key, _ in COSTS)
-    return CostTable(size_name(one, size), tuple(drawn), tuple(rows)) if known else None
+    return CostTable(one.size_name(size), tuple(drawn), tuple(rows)) if known else None
 
 
 def rankings(measured: Sequence[Measured]) -> list[Ranks]:

@@ -1,4 +1,4 @@
-"""The numbers of a grid's report: what was measured on a challenge, and how it compares.
+"""The numbers of a grid: what was measured on a challenge, and how it compares.
 
 Records of `vipriors bench` in, means, differences, data-saving factors and costs out. Methods are compared
 with one of them, the reference: the challenge's baseline, unless another is named.
@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from vipriors.bench.records import FAILED, group, read_records
+from vipriors.bench.records import FAILED, group, headline, read_records, score_of
 from vipriors.bench.saving import Saving, data_saving
 from vipriors.bench.statistics import Difference, bootstrap_interval, holm, paired_difference
-from vipriors.bench.table import headline, score_of
 from vipriors.challenges import embedded
 from vipriors.challenges.schema import METHODS, read_challenge
 from vipriors.problems import BadInput, Problem
@@ -108,6 +107,13 @@ class Measured:
     def sizes(self) -> tuple[Size, ...]:
         """The smallest first."""
         return tuple(sorted({record["images_per_class"] for record in self.records}, key=lambda n: n or 0))
+
+    def size_name(self, size: Size) -> str:
+        """What a table says of a size."""
+        if size is None:
+            return "all images"
+        by_class = self.task in ("classification", "actions", "points")
+        return f"{size} a class" if by_class else f"{size} images"
 
     @cached_property
     def scores(self) -> dict[tuple[str, Size], dict[int, float]]:
