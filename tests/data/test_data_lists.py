@@ -56,6 +56,15 @@ def test_faults_of_a_list_are_all_listed():
     ]
 
 
+def test_rows_of_another_data_set_are_named_up_to_a_number():
+    found = problems(
+        cut, source(), ListRule(tuple(Listed("train", f"other#{k}") for k in range(25)), name="l.csv")
+    )
+    assert len(found) == 11
+    assert found[9] == "l.csv, row 11: source 'other#9' is not in src"
+    assert found[10] == "l.csv: 15 more sources are not in src; is it the whole data set?"
+
+
 def test_read_list(tmp_path):
     file = tmp_path / "list.csv"
     file.write_bytes(b'\xef\xbb\xbfsplit,source,id\r\ntrain,"a,1.png",\r\ntest,b.png,img_3\r\n')
