@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from vipriors.bench.measured import read_measured
+from vipriors.bench.measured import Measured, read_measured
 from vipriors.bench.table import cost_table, difference_table, saving_table, score_table
 
 PLACE = re.compile(r"(<!-- records: (\S+) reference: (\S+) -->\n).*?(<!-- end -->)", re.S)
@@ -27,10 +27,18 @@ def filled(page: Path) -> str:
         (measured,) = read_measured(page.parent / place[2], place[3])
         several = len({record["seed"] for record in measured.records}) > 1
         compared = [difference_table(measured), saving_table(measured)] if several else []
-        parts = [score_table(measured), *compared, cost_table(measured)]
+        parts = [score_table(measured), *compared, cost_table(measured), spent(measured)]
         return place[1] + "\n" + "\n\n".join(filter(None, parts)) + "\n\n" + place[4]
 
     return PLACE.sub(fill, page.read_text(encoding="utf-8"))
+
+
+def spent(measured: Measured) -> str:
+    """What the table cost: the time of all trainings, one after another."""
+    costs = [record.get("cost", {}) for record in measured.records]
+    seconds = [cost["seconds"] for cost in costs if "seconds" in cost]
+    count = f"{len(seconds)} trainings" if len(seconds) > 1 else "one training"
+    return f"The table took {count}: {sum(seconds) / 60:.0f} minutes, one after another."
 
 
 def main() -> None:
