@@ -28,7 +28,7 @@ def test_records_are_whole_and_on_equal_terms(store: str) -> None:
     records = read_records(RESULTS / store)
     manifests = defaultdict(set)
     for record in records:
-        assert record["challenge"] == store
+        assert record["challenge"] == Path(store).name
         assert record["subset_seed"] == record["seed"]
         assert record["fit_on"] == "train+val"
         low, high = record["intervals"][headline(record)]
@@ -41,7 +41,7 @@ def test_records_are_whole_and_on_equal_terms(store: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "recipe", sorted(RESULTS.glob("tuning/*/recipe.yaml")), ids=lambda file: file.parent.name
+    "recipe", sorted(RESULTS.rglob("recipe.yaml")), ids=lambda file: str(file.parent.relative_to(RESULTS))
 )
 def test_a_recipe_is_the_best_of_its_trials(recipe: Path) -> None:
     trials = [json.loads(line) for line in (recipe.parent / "trials.jsonl").read_text().splitlines()]
@@ -51,6 +51,21 @@ def test_a_recipe_is_the_best_of_its_trials(recipe: Path) -> None:
     assert found["found"]["trials"] == len(trials)
     for name, value in best["values"].items():
         assert float(found["set"][name]) == value
+
+
+@pytest.mark.parametrize("store", [store for store in STORES if store.startswith("comparison/")])
+def test_methods_are_compared_on_equal_terms(store: str) -> None:
+    """As many trials for every method on the same images, and as many steps in the end."""
+    searched = {
+        json.dumps({key: record["tuning"][key] for key in ("trials", "search", "subsets", "images_per_class")})
+        for record in read_records(RESULTS / store)
+        if "tuning" in record
+    }
+    assert len(searched) == 1
+    records = [record for record in read_records(RESULTS / store) if "steps" in record["cost"]]
+    itself = {record["contender"] for record in records if "tuning" not in record}
+    assert itself == {"strong-wide"}, "chooses its rates by itself"
+    assert len({record["cost"]["steps"] for record in records if record["contender"] not in itself}) == 1
 
 
 @pytest.mark.parametrize("floor", ["support-vector-machine", "nearest-neighbour"])
