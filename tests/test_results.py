@@ -57,7 +57,9 @@ def test_a_recipe_is_the_best_of_its_trials(recipe: Path) -> None:
 def test_methods_are_compared_on_equal_terms(store: str) -> None:
     """As many trials for every method on the same images, and as many steps in the end."""
     searched = {
-        json.dumps({key: record["tuning"][key] for key in ("trials", "search", "subsets", "images_per_class")})
+        json.dumps(
+            {key: record["tuning"][key] for key in ("trials", "search", "subsets", "images_per_class")}
+        )
         for record in read_records(RESULTS / store)
         if "tuning" in record
     }

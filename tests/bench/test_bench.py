@@ -239,6 +239,22 @@ def test_contenders(tmp_path: Path) -> None:
         read_contender("My/name=residual")
 
 
+def test_contenders_with_values_set(tmp_path: Path) -> None:
+    found = read_contender("residual:small,lr=0.2,width=8")
+    assert (found.name, found.preset) == ("residual-small-lr-0.2-width-8", "small")
+    assert methods.configure(found.method, found.preset, found.settings).width == 8
+    file = tmp_path / "recipe.yaml"
+    tuned = {"method": "residual", "preset": "tiny", "set": {"lr": 0.2, "steps": 9}, "found": {"trials": 3}}
+    file.write_text(yaml.safe_dump(tuned))
+    assert read_contender(f"{file},steps=40").name == "residual-steps-40"
+    mine = read_contender(f"mine={file},steps=40")
+    assert (mine.name, mine.settings) == ("mine", {"lr": "0.2", "steps": "40"})
+    assert mine.tuning == {"trials": 3}
+    for text, what in (("residual,lr", "'lr' sets nothing; expected NAME=VALUE"), ("residual,lrr=1", "'lr'")):
+        with pytest.raises(BadInput, match=what):
+            read_contender(text)
+
+
 def search(folder: Path, trials: int) -> Search:
     return Search(DIGITS, QUICK, trials, 4, 2, folder / "tuned", work=folder / "data")
 

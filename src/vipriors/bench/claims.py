@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vipriors import methods
-from vipriors.bench.contender import Contender
+from vipriors.bench.contender import Contender, method_with_settings
 from vipriors.bench.grid import Grid
 from vipriors.bench.records import Cell, read_records
 from vipriors.bench.statistics import Difference, paired_difference
@@ -105,7 +105,7 @@ def find_system(number: str) -> System:
 
 def contenders(system: System, claim: Claim) -> tuple[Contender, Contender]:
     """The method and its baseline, as the claim names them."""
-    return _contender(claim.method or system.method.name), _contender(claim.baseline)
+    return method_with_settings(claim.method or system.method.name), method_with_settings(claim.baseline)
 
 
 def at_hand(claim: Claim, source: Path | None = None) -> bool:
@@ -154,14 +154,6 @@ def outcome(system: System, claim: Claim, store: Path) -> Outcome:
         verdict = "holds" if sign * difference.mean > 0 and not unequal else "does not hold"
     scores = statistics.fmean(first), statistics.fmean(second)
     return Outcome(claim, verdict, len(pairs), scores, difference, unequal)
-
-
-def _contender(text: str) -> Contender:
-    named, *values = text.split(",")
-    method, _, preset = named.partition(":")
-    settings = dict(value.split("=", 1) for value in values)
-    name = "-".join([named.replace(":", "-"), *(f"{key}-{value}" for key, value in settings.items())])
-    return Contender(name, method, preset or "tiny", settings)
 
 
 def _by_seed(folder: Path, contender: Contender, size: int | None) -> dict[int, dict[str, Any]]:

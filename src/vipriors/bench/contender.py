@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ class Contender:
     """A method, a preset and what is set over it."""
 
     name: str
-    """Names its records: as given, else the method, with the preset where that is not `tiny`."""
+    """Names its records: as given, else the method, the preset where it is not `tiny`, and what is set."""
     method: str
     preset: str = "tiny"
     settings: dict[str, str] = field(default_factory=dict)
@@ -33,24 +33,50 @@ class Contender:
 def read_contender(text: str) -> Contender:
     """A contender from `METHOD`, `METHOD:PRESET` or the path of a YAML recipe that `vipriors tune` wrote.
 
-    `NAME=` before any of these names it, as when one method competes with several recipes.
+    `,NAME=VALUE` behind any of these sets a hyper-parameter, several in a row; `NAME=` before it names the
+    contender, as when one method competes with several recipes.
 
     Raises:
-        BadInput: There is no such method, preset or file, the recipe is damaged, or the name is no name.
+        BadInput: There is no such method, preset, hyper-parameter or file, a value is out of its range, the
+            recipe is damaged, or the name is no name.
     """
-    name, equals, rest = text.partition("=")
+    contender = _from_words(text)
+    methods.configure(contender.method, contender.preset, contender.settings)
+    return contender
+
+
+def method_with_settings(text: str) -> Contender:
+    """A contender from `METHOD[:PRESET][,NAME=VALUE…]`, whether or not there is such a method."""
+    named, *values = text.split(",")
+    method, _, preset = named.partition(":")
+    settings = _settings(values, text)
+    return Contender(_name(named.replace(":", "-"), settings), method, preset or "tiny", settings)
+
+
+def _from_words(text: str) -> Contender:
+    first, *values = text.split(",") if not text.endswith((".yaml", ".yml")) else [text]
+    name, equals, rest = first.partition("=")
     if equals:
         if not NAME.fullmatch(name):
             raise BadInput.single(
                 text, f"{name!r} is no name; expected lower-case letters, digits and hyphens"
             )
-        return dataclasses.replace(read_contender(rest), name=name)
-    if text.endswith((".yaml", ".yml")):
-        return _from_recipe(Path(text))
-    method, _, preset = text.partition(":")
-    contender = Contender(text.replace(":", "-"), method, preset or "tiny")
-    methods.configure(contender.method, contender.preset, {})
-    return contender
+        return dataclasses.replace(_from_words(",".join([rest, *values])), name=name)
+    if not first.endswith((".yaml", ".yml")):
+        return method_with_settings(text)
+    found, settings = _from_recipe(Path(first)), _settings(values, text)
+    return dataclasses.replace(found, name=_name(found.name, settings), settings=found.settings | settings)
+
+
+def _settings(values: Sequence[str], text: str) -> dict[str, str]:
+    for value in values:
+        if "=" not in value:
+            raise BadInput.single(text, f"{value!r} sets nothing; expected NAME=VALUE")
+    return dict(value.split("=", 1) for value in values)
+
+
+def _name(first: str, settings: Mapping[str, str]) -> str:
+    return "-".join([first, *(f"{key}-{value}" for key, value in settings.items())])
 
 
 def _from_recipe(file: Path) -> Contender:
@@ -64,6 +90,5 @@ def _from_recipe(file: Path) -> Contender:
     if not whole or not isinstance(recipe["set"], dict):
         raise BadInput.single(file, "is no recipe; expected the fields method, preset and set")
     settings = {str(key): str(value) for key, value in recipe["set"].items()}
-    methods.configure(recipe["method"], recipe["preset"], settings)
     tuning = recipe.get("found") or {}
     return Contender(recipe["method"], recipe["method"], recipe["preset"], settings, tuning)

@@ -21,7 +21,10 @@ def add_commands(commands: Commands) -> None:
     bench = add_command(commands, "bench", bench_, "run methods on subsets of several sizes and seeds")
     bench.add_argument("challenge", help="its name, or the path of its YAML file")
     bench.add_argument(
-        "methods", nargs="+", metavar="METHOD", help="[NAME=]METHOD, METHOD:PRESET or a recipe.yaml"
+        "methods",
+        nargs="+",
+        metavar="METHOD",
+        help="METHOD, METHOD:PRESET or a recipe.yaml; NAME=METHOD,lr=0.1 names one and sets a value",
     )
     bench.add_argument(
         "--sizes",
