@@ -18,8 +18,8 @@ from vipriors.bench.saving import data_saving
 from vipriors.bench.statistics import holm, paired_difference
 from vipriors.problems import BadInput
 from vipriors.report import write_grid_report
-from vipriors.report.cards import card_of, measurement, read_card
 from vipriors.report.grid_charts import Curve, Dot, LogAxis, cost_chart, curve_chart, short
+from vipriors.report.sections import description_of, measurement, read_description
 
 SIZES, SUBSETS = (5, 10, 20), 5
 FACTORS = {"residual": 1.0, "better": 1.9, "worse": 0.6}
@@ -287,22 +287,22 @@ def test_records_that_do_not_fit_are_all_named(tmp_path: Path) -> None:
         read_measured(tmp_path / "empty")
 
 
-def test_a_card_is_what_the_file_says() -> None:
-    card = card_of(
+def test_a_description_is_what_the_file_says() -> None:
+    found = description_of(
         "A thing: with `code`.\n\nSource: A, B, 2020;\n<more>.\n\nWords alone: they stay.\n\n"
         "Deviations from the paper:\n1. First,\n   going on.\n2. Second."
     )
-    assert card.summary == "A thing: with <code>code</code>."
-    source, words, deviations = card.parts
+    assert found.summary == "A thing: with <code>code</code>."
+    source, words, deviations = found.parts
     assert (source.title, source.text) == ("Source", "A, B, 2020; &lt;more&gt;.")
     assert (words.title, words.text) == ("Words alone", "they stay.")
     assert deviations.title == "Deviations from the paper"
     assert deviations.items == ("First, going on.", "Second.")
-    real = read_card("residual")
+    real = read_description("residual")
     assert real is not None
     assert [part.title for part in real.parts] == ["Source", "Shapes", "Deviations from the papers"]
     assert len(real.parts[2].items) == 5
-    assert read_card("nowhere") is None
+    assert read_description("nowhere") is None
 
 
 def test_a_method_that_sets_itself_has_no_recipe() -> None:

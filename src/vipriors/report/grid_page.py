@@ -1,4 +1,4 @@
-"""Puts the report of a grid together: one HTML file with curves, tables, cards, and its numbers as CSV."""
+"""Puts the report of a grid together: one HTML file with curves, tables, methods, and its numbers as CSV."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from vipriors.bench.records import FAILED, headline, score_of
 from vipriors.bench.statistics import Ranking, ranking
 from vipriors.data.files import os_errors, write_atomic
 from vipriors.report import charts, grid_charts
-from vipriors.report.cards import sections
 from vipriors.report.page import Figure, metric_name
 from vipriors.report.recipe import grouped
+from vipriors.report.sections import sections
 
 MOST_RANKED = 60
 """Methods that a rank plot shows at most, the best first."""

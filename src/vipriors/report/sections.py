@@ -1,6 +1,6 @@
-"""Cards of methods: what the file of a method says of it, what it was set to, and how to measure it again.
+"""What a report says of each contender: its method's file, what it was set to, how to measure it again.
 
-Cards are read from the text of the method's file; nothing is imported, and no torch is needed.
+The text of the method's file is read; nothing is imported, and no torch is needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ITEM = re.compile(r"^\d+\. ", re.M)
 
 @dataclass(frozen=True)
 class Part:
-    """A paragraph of a card, and the numbered items that follow it."""
+    """A paragraph of a description, and the numbered items that follow it."""
 
     title: str
     """`Source`, `Shapes`, `Deviations from the paper`, or empty."""
@@ -38,7 +38,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Card:
+class Description:
     """What a method's file says of it."""
 
     summary: Markup
@@ -68,7 +68,7 @@ class Section:
     contender: str
     method: str
     preset: str
-    card: Card | None
+    description: Description | None
     """None where the method's file is not installed here."""
     measurements: tuple[Measurement, ...]
 
@@ -79,23 +79,23 @@ def sections(records: Sequence[dict[str, Any]]) -> list[Section]:
     for (contender,), own in sorted(group(records, "contender").items()):
         method, preset = own[0]["method"], own[0]["preset"]
         measured = tuple(measurement(runs) for _, runs in group(own, "challenge").items())
-        found.append(Section(contender, method, preset, read_card(method), measured))
+        found.append(Section(contender, method, preset, read_description(method), measured))
     return found
 
 
-def read_card(method: str) -> Card | None:
-    """The card of a method, None if it is not installed here."""
+def read_description(method: str) -> Description | None:
+    """What the file of a method says, None if it is not installed here."""
     try:
         module = methods.listing(method).module
     except BadInput:
         return None
     file = Path(methods.ROOT, *module.split(".")[-2:]).with_suffix(".py")
     docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return card_of(docstring)
+    return description_of(docstring)
 
 
-def card_of(docstring: str) -> Card:
-    """A module's docstring as a card: its first line, then its paragraphs with their titles."""
+def description_of(docstring: str) -> Description:
+    """A module's docstring as a description: its first line, then its paragraphs with their titles."""
     summary, _, rest = docstring.partition("\n")
     parts = []
     for paragraph in re.split(r"\n\s*\n", rest.strip()):
@@ -105,7 +105,7 @@ def card_of(docstring: str) -> Card:
             title, text = "", head
         if head.strip() or items:
             parts.append(Part(title.strip(), _marked(text), tuple(map(_marked, items))))
-    return Card(_marked(summary), tuple(parts))
+    return Description(_marked(summary), tuple(parts))
 
 
 def measurement(records: Sequence[dict[str, Any]]) -> Measurement:
