@@ -52,8 +52,9 @@ format: $(STAMP)  ## Format and mend what can be mended
 bench: $(STAMP)  ## Measure speed beside peers and write benchmarks/README.md
 	$(BIN)/python benchmarks/measure.py
 
-tables: $(STAMP)  ## Write the tables of results/README.md from the stored records
+tables: $(STAMP)  ## Write the tables of results/README.md and docs/systems.md from cards and stored records
 	$(BIN)/python -m vipriors.bench.summary results/README.md
+	$(BIN)/python -m vipriors.bench.systems docs/systems.md
 
 lock: $(STAMP)  ## Refresh constraints.txt with the newest versions that work together
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --no-emit-index-url --no-emit-find-links --upgrade --extra dev pyproject.toml --output-file constraints.new

@@ -11,15 +11,20 @@ from vipriors.bench import claims
 from vipriors.bench.claims import System, outcome
 from vipriors.bench.records import Cell, write_record
 from vipriors.bench.statistics import paired_difference
+from vipriors.card import Bound, Card, Claim
 from vipriors.cli import main
-from vipriors.methods.card import Card, Claim
 from vipriors.problems import BadInput
+
+
+def toy(*claims: Claim | Bound) -> System:
+    listing = methods.listing("support-vector-machine")
+    return System(Card("X7", "A toy", "Toys, 2026", claims), listing.name, listing.family, listing.file)
 
 
 def system(**changes) -> System:
     fields = {"equal": {"steps": 1.0}, "images_per_class": 2} | changes
     claim = Claim("finds more", "digits", "top1", baseline="nearest-neighbour", **fields)
-    return System(Card("X7", "A toy", (claim,)), methods.listing("support-vector-machine"))
+    return toy(claim)
 
 
 def store(folder: Path, own, other, steps=(100, 100), name="support-vector-machine") -> None:
@@ -121,7 +126,7 @@ def test_measured_by_the_command_then_listed(tmp_path, monkeypatch, capsys):
 
 def test_a_claim_whose_images_are_not_at_hand_is_left_out_and_says_so(tmp_path, monkeypatch, capsys):
     claim = Claim("finds more", "fashion-mnist", "top1", baseline="nearest-neighbour", images_per_class=2)
-    one = System(Card("X7", "A toy", (claim,)), methods.listing("support-vector-machine"))
+    one = toy(claim)
     monkeypatch.setattr(claims, "systems", lambda: [one])
     given = ["--store", str(tmp_path / "store"), "--work", str(tmp_path / "work"), "--jobs", "1"]
     assert main(["claim", "X7", *given]) == 0
@@ -134,3 +139,56 @@ def test_a_claim_whose_images_are_not_at_hand_is_left_out_and_says_so(tmp_path, 
     assert claims.grid_of(one, claim, 5, tmp_path, tmp_path, tmp_path / "copy").source == tmp_path / "copy"
     assert main(["claim", "X7", *given, "--source", str(tmp_path / "nothing")]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("found", "bounds", "verdict"),
+    [
+        ([6.8, 1.5], {"least": 5.0}, "does not hold"),
+        ([6.8, 5.0], {"least": 5.0}, "holds"),
+        ([1e-7, 1e-6], {"most": 1e-6}, "holds"),
+        ([2e-6, 0.0], {"most": 1e-6}, "does not hold"),
+        ([3.0], {"least": 2.0, "most": 2.5}, "does not hold"),
+        ([], {"least": 5.0}, "not measured"),
+        (None, {"least": 5.0}, "not measured"),
+    ],
+)
+def test_a_bound_is_kept_by_every_record(found, bounds, verdict, tmp_path):
+    bound = Bound("faster", "racing", "ratio", **bounds)
+    if found is not None:
+        records = [{"ratio": value} for value in found] + [{"another": 1}]
+        (tmp_path / "racing.json").write_text(json.dumps({"records": records}))
+    (one,) = claims.outcomes(toy(bound), tmp_path / "none", tmp_path)
+    assert (one.verdict, one.found) == (verdict, tuple(found or ()))
+    assert one.to_json()["verdict"] == verdict
+
+
+def test_the_verdicts_of_a_system_in_a_few_words(tmp_path):
+    (tmp_path / "racing.json").write_text(json.dumps({"records": [{"ratio": 6.0}]}))
+    fast, slow = (Bound(f"{n} times", "racing", "ratio", least=n) for n in (5.0, 7.0))
+    never = Bound("never", "nowhere", "ratio", least=1.0)
+
+    def words(*bounds: Bound) -> str:
+        return claims.standing(claims.outcomes(toy(*bounds), tmp_path, tmp_path))
+
+    assert words(fast) == words(fast, fast) == "holds"
+    assert words(never, slow, fast, fast) == "2 holds, 1 does not hold, 1 not measured"
+    (one,) = claims.outcomes(toy(slow), tmp_path, tmp_path)
+    assert one.said() == "does not hold: ratio 6; expected at least 7"
+
+
+def test_a_bound_says_how_it_is_measured_and_is_not_run(tmp_path, monkeypatch, capsys):
+    one = toy(Bound("faster", "racing", "ratio", least=5.0))
+    monkeypatch.setattr(claims, "systems", lambda: [one])
+    assert main(["claim", "X7", "--store", str(tmp_path)]) == 0
+    hint = "not run: `python benchmarks/measure.py racing` in a checkout measures it"
+    assert capsys.readouterr().out.splitlines()[1:] == ["  faster", "  not measured", f"  {hint}"]
+
+
+def test_systems_are_methods_and_diagnoses_in_the_order_of_their_numbers():
+    found = {one.card.system: one for one in claims.systems()}
+    order = sorted(found, key=lambda number: (number[:1], int(number[1:])))
+    assert list(found) == order
+    assert (found["D6"].name, found["D6"].task) == ("tide", "diagnose")
+    assert (found["T4"].name, found["T4"].task) == ("point-mixup", "points")
+    assert all(one.file.is_file() for one in found.values())

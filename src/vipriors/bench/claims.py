@@ -1,7 +1,8 @@
-"""`vipriors claim`: a system's claim, measured against its baseline over seeds, stored and judged.
+"""`vipriors claim`: a system's claims, measured, stored and judged.
 
-A claim is a small grid of two contenders on one challenge, so it is run, resumed and recorded as any grid.
-Its verdict is computed from the records each time it is asked for.
+A claim about a method is a small grid of two contenders on one challenge, so it is run, resumed and
+recorded as any grid; one about a system that trains nothing is a bound on what a benchmark measured. A
+verdict is computed from the records each time it is asked for.
 """
 
 from __future__ import annotations
@@ -10,24 +11,26 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
-from vipriors import methods
+from vipriors import diagnose, methods
+from vipriors.bench.bounds import Kept, Verdict, kept
 from vipriors.bench.contender import Contender, method_with_settings
 from vipriors.bench.grid import Grid
 from vipriors.bench.records import Cell, read_records
 from vipriors.bench.statistics import Difference, paired_difference
+from vipriors.card import Bound, Card, Claim, read_card
 from vipriors.challenges import find
 from vipriors.challenges.schema import read_challenge
-from vipriors.methods.card import Card, Claim
 from vipriors.problems import BadInput
 
 STORE = Path("results", "claims")
 """Where the records of claims are, from the root of a checkout."""
 
-FEWEST_SEEDS = 5
+MEASURED = Path("benchmarks", "measured")
+"""Where those of benchmarks are."""
 
-Verdict = Literal["holds", "does not hold", "not clear", "not measured"]
+FEWEST_SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,12 @@ class System:
     """A system that has a card."""
 
     card: Card
-    method: methods.Listing
+    name: str
+    """The method's; of a diagnosis, its module's."""
+    task: str
+    """What it is for; `diagnose` of a diagnosis."""
+    file: Path
+    """Where the card stands."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,10 @@ class Outcome:
 
 def systems() -> list[System]:
     """Every system that has a card, in the order of their numbers."""
-    found = [System(card, one) for one in methods.listings() if (card := methods.card_of(one)) is not None]
+    places = [(one.name, one.family, one.file) for one in methods.listings()]
+    files = sorted(Path(diagnose.__file__).parent.glob("*.py"))
+    places += [(file.stem, file.parent.name, file) for file in files]
+    found = [System(card, *place) for place in places if (card := read_card(place[-1])) is not None]
     return sorted(found, key=lambda system: (system.card.system[:1], int(system.card.system[1:])))
 
 
@@ -105,7 +116,7 @@ def find_system(number: str) -> System:
 
 def contenders(system: System, claim: Claim) -> tuple[Contender, Contender]:
     """The method and its baseline, as the claim names them."""
-    return method_with_settings(claim.method or system.method.name), method_with_settings(claim.baseline)
+    return method_with_settings(claim.method or system.name), method_with_settings(claim.baseline)
 
 
 def at_hand(claim: Claim, source: Path | None = None) -> bool:
@@ -136,8 +147,25 @@ def grid_of(
     )
 
 
+def outcomes(system: System, store: Path = STORE, measured: Path = MEASURED) -> list[Outcome | Kept]:
+    """What the stored records say of each claim of a system."""
+    return [
+        kept(claim, measured) if isinstance(claim, Bound) else outcome(system, claim, store)
+        for claim in system.card.claims
+    ]
+
+
+def standing(found: Sequence[Outcome | Kept]) -> str:
+    """All verdicts of a system in a few words: `holds`, `2 hold, 1 not clear`."""
+    counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in get_args(Verdict)}
+    there = {verdict: count for verdict, count in counts.items() if count}
+    if len(there) == 1:
+        return str(*there)
+    return ", ".join(f"{count} {verdict}" for verdict, count in there.items())
+
+
 def outcome(system: System, claim: Claim, store: Path) -> Outcome:
-    """What the stored records say of a claim."""
+    """What the stored records say of a claim about a method."""
     own, other = (
         _by_seed(store / system.card.system / claim.challenge, contender, claim.images_per_class)
         for contender in contenders(system, claim)

@@ -70,13 +70,13 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     """
     if len(first) != len(second) or len(first) < 2:
         raise ValueError(f"{len(first)} and {len(second)} scores; expected the same number, at least 2")
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes a second to import
 
     differences: Floats = np.subtract(first, second, dtype=np.float64)
     n = len(differences)
     mean, error = float(differences.mean()), float(differences.std(ddof=1)) / n**0.5
-    reach = float(t.ppf(0.975, n - 1)) * error
-    p = 2 * float(t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
+    reach = float(stdtrit(n - 1, 0.975)) * error
+    p = 2 * float(stdtr(n - 1, -abs(mean) / error)) if error else float(mean == 0)
     return Difference(mean, mean - reach, mean + reach, p)
 
 

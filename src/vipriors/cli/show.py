@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from vipriors.cli.output import Commands, add_command, answer
@@ -25,19 +26,47 @@ def list_(arguments: argparse.Namespace) -> int:
 
         runs = finished_runs(arguments.folder)
         return answer(arguments, {"runs": [run.to_json() for run in runs]}, table(runs))
-    from vipriors import challenges, methods, tasks, worlds
+    from vipriors import challenges, tasks, worlds
 
     found = {
         "tasks": [{"name": name, "about": about} for name, about in tasks.summaries()],
         "challenges": [
             {"name": n, "task": task, "about": title} for n, task, title in challenges.summaries()
         ],
-        "methods": [{"name": m.name, "task": m.family, "about": m.summary} for m in methods.listings()],
+        "methods": _methods(with_verdicts=arguments.kind == "methods"),
         "worlds": [{"name": name, "about": about} for name, about in worlds.summaries()],
     }
     wanted = {kind: found[kind] for kind in ([arguments.kind] if arguments.kind else KINDS)}
     width = max(len(row["name"]) for rows in wanted.values() for row in rows)
     lines = []
     for kind, rows in wanted.items():
-        lines += [kind, *(f"  {row['name']:{width}}  {row['about']}" for row in rows)]
+        lines += [kind, *(f"  {row['name']:{width}}  {row['about']}{_system(row)}" for row in rows)]
     return answer(arguments, wanted, "\n".join(lines))
+
+
+def _methods(with_verdicts: bool) -> list[dict[str, str | None]]:
+    """A row for every method; verdicts take some time and are in the records of a checkout only."""
+    from vipriors import methods
+
+    rows: list[dict[str, str | None]] = []
+    for one in methods.listings():
+        card = methods.card_of(one)
+        rows.append(
+            {"name": one.name, "task": one.family, "about": one.summary, "system": card and card.system}
+        )
+    if with_verdicts:
+        from vipriors.bench import claims
+
+        known = {system.name: system for system in claims.systems()}
+        measured = claims.STORE.is_dir()
+        for row in rows:
+            row["verdict"] = (
+                claims.standing(claims.outcomes(known[row["name"]])) if row["system"] and measured else None
+            )
+    return rows
+
+
+def _system(row: Mapping[str, str | None]) -> str:
+    """Behind a method that is a system: which one, and what was found of its claims."""
+    words = ": ".join(filter(None, (row.get("system"), row.get("verdict"))))
+    return f" [{words}]" if words else ""

@@ -45,9 +45,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vipriors.card import Bound, Card
 from vipriors.diagnose.errors import CLS, CUT, HIT, KINDS, LABELS, LOC, Errors, Settings, errors_of
 from vipriors.tasks.coco import Index, Objects, Results
 from vipriors.tasks.matching import Overlaps
+
+CARD = Card(
+    system="D6",
+    name="TIDE",
+    source="TIDE: a general toolbox for identifying object detection errors, ECCV 2020",
+    claims=(
+        Bound(
+            "AP, every ΔAP and every count as the authors' package has them, boxes and masks, to 1e-6",
+            benchmark="diagnosing",
+            number="largest_difference",
+            most=1e-6,
+        ),
+        Bound(
+            "at least five times as fast as that package on 5,000 images, not counting the reading of files",
+            benchmark="diagnosing",
+            number="ratio_of_tide",
+            least=5.0,
+        ),
+        Bound(
+            "at least five times as fast as that package on 5,000 images, from files to numbers",
+            benchmark="diagnosing",
+            number="ratio_with_reading",
+            least=5.0,
+        ),
+    ),
+)
 
 SPECIAL = ("FalsePos", "FalseNeg")
 

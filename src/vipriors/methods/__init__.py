@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vipriors.methods.card import Card, read_card
+from vipriors.card import Card, read_card
 from vipriors.problems import BadInput, Problem
 
 ROOT = Path(__file__).parent
@@ -32,6 +32,7 @@ class Listing:
     """Also the task that it is for."""
     summary: str
     module: str
+    file: Path
 
 
 def listings() -> list[Listing]:
@@ -49,7 +50,8 @@ def _listings() -> tuple[Listing, ...]:
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         family = path.parent.name
         module = f"{__name__}.{family}.{path.stem}"
-        found.append(Listing(path.stem.replace("_", "-"), family, docstring.partition("\n")[0], module))
+        name, summary = path.stem.replace("_", "-"), docstring.partition("\n")[0]
+        found.append(Listing(name, family, summary, module, path))
     return tuple(sorted(found, key=lambda listing: listing.name))
 
 
@@ -69,7 +71,7 @@ def listing(name: str) -> Listing:
 
 def card_of(listing: Listing) -> Card | None:
     """The card of a method, read from its file; None if it is no system of the source documents."""
-    return read_card(Path(ROOT, *listing.module.split(".")[-2:]).with_suffix(".py"))
+    return read_card(listing.file)
 
 
 def load(name: str) -> type[Any]:

@@ -10,7 +10,6 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -86,10 +85,9 @@ def sections(records: Sequence[dict[str, Any]]) -> list[Section]:
 def read_description(method: str) -> Description | None:
     """What the file of a method says, None if it is not installed here."""
     try:
-        module = methods.listing(method).module
+        file = methods.listing(method).file
     except BadInput:
         return None
-    file = Path(methods.ROOT, *module.split(".")[-2:]).with_suffix(".py")
     docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return description_of(docstring)
 

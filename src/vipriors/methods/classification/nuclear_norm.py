@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vipriors.methods.card import Card, Claim
+from vipriors.card import Card, Claim
 from vipriors.methods.classification._network import Beside
 from vipriors.methods.classification.residual import Residual
 from vipriors.methods.protocol import TrainingSet
@@ -48,6 +48,8 @@ from vipriors.train import Execution, NetworkClassifier, Unlabelled
 CARD = Card(
     system="R15",
     name="Batch nuclear-norm maximisation",
+    source="Towards discriminability and diversity: batch nuclear-norm maximization under label insufficient "
+    "situations, CVPR 2020",
     claims=(
         Claim(
             "accuracy up over entropy minimisation, with 2 labels a class and the others' images",

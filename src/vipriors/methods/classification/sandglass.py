@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import nn
 
-from vipriors.methods.card import Card, Claim
+from vipriors.card import Card, Claim
 from vipriors.methods.classification._mobile import Layout, Row, mobile_network
 from vipriors.methods.classification._network import NetworkMethod
 from vipriors.methods.classification.inverted_residual import InvertedResidual
@@ -39,6 +39,7 @@ from vipriors.priors.layers.sandglass import Sandglass as Block
 CARD = Card(
     system="R3",
     name="Sandglass block, MobileNeXt",
+    source="Rethinking bottleneck structure for efficient mobile network design, ECCV 2020",
     claims=(
         Claim(
             "accuracy up at equal parameters, multiply-adds and steps: 10 digits a class, 8x8",

@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vipriors.card import Card, Claim
 from vipriors.data.clips import even_frames
-from vipriors.methods.card import Card, Claim
 from vipriors.methods.points._network import Mix
 from vipriors.methods.points.point_net import PointNet
 from vipriors.priors.augment._batch import require
@@ -44,6 +44,7 @@ from vipriors.priors.augment.points import VaryClouds, mirror_angles, turn
 CARD = Card(
     system="T4",
     name="PointMixup",
+    source="PointMixup: augmentation for point clouds, ECCV 2020",
     claims=(
         Claim(
             "accuracy with fifteen shapes a class up over no mixup",

@@ -1,13 +1,15 @@
-"""A system's card: what was published under which name, and the claim that is measured here.
+"""A system's card: what was published under which name, and the claims that are measured here.
 
-A method that is one of the systems of the source documents says so in its file, with literal values only:
+The file of a system of the source documents says which one it is, with literal values only:
 
     CARD = Card(
         system="R3",
         name="Sandglass block",
+        source="Rethinking bottleneck structure for efficient mobile network design, ECCV 2020",
         claims=(Claim("accuracy up at equal parameters", "digits", "top1", baseline="inverted-residual"),),
     )
 
+It stands in the file of a method, or of a diagnosis (`vipriors/diagnose/<name>.py`), and nowhere else.
 Cards are read from the text of the files: listing them imports nothing, and needs no torch.
 """
 
@@ -49,16 +51,34 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """One measurable sentence about a system that trains nothing: all records of a benchmark keep a bound."""
+
+    text: str
+    """The claim in the form in which it is measured."""
+    benchmark: str
+    """Name of a script of `benchmarks/`, whose records are in `benchmarks/measured`."""
+    number: str
+    """Name of the number in each record."""
+    least: float | None = None
+    """What it is at least; None for no such bound."""
+    most: float | None = None
+    """What it is at most; None for no such bound."""
+
+
+@dataclass(frozen=True)
 class Card:
     """What a system is."""
 
     system: str
     """Its number in the source documents, such as `R3`."""
     name: str
-    claims: tuple[Claim, ...] = ()
+    source: str
+    """Title of the paper, venue and year: `Title, ECCV 2020`."""
+    claims: tuple[Claim | Bound, ...] = ()
 
 
-_KINDS: Mapping[str, type[Any]] = {"Card": Card, "Claim": Claim}
+_KINDS: Mapping[str, type[Any]] = {"Card": Card, "Claim": Claim, "Bound": Bound}
 
 
 def read_card(file: Path) -> Card | None:
