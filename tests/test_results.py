@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from vipriors import methods
+from vipriors.bench import claims, systems
 from vipriors.bench.records import headline, read_records, score_of
 from vipriors.bench.statistics import paired_difference
 from vipriors.bench.summary import PLACE, filled
@@ -21,6 +22,16 @@ STORES = sorted({place[1] for place in PLACE.findall((RESULTS / "README.md").rea
 
 def test_the_tables_are_those_of_the_records() -> None:
     assert filled(RESULTS / "README.md") == (RESULTS / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_index_of_systems_is_that_of_the_cards_and_records() -> None:
+    page = RESULTS.parent / "docs" / "systems.md"
+    text = page.read_text(encoding="utf-8")
+    assert systems.filled(page, RESULTS.parent) == text, "make tables"
+    for system in claims.systems():
+        assert f"| {system.card.system} " in text
+        for claim in system.card.claims:
+            assert f"| {claim.text} " in text
 
 
 @pytest.mark.parametrize("store", STORES)
