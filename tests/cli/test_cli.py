@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vipriors.bench import claims
 from vipriors.cli import main, parser
 from vipriors.report import write_report  # noqa: F401  the report's dependencies load before timing anything
 
@@ -190,6 +191,25 @@ def test_list_and_help_import_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "light"
     assert "residual" in done.stdout
+
+
+def test_the_list_of_methods_says_which_systems_they_are_and_what_became_of_their_claims(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rows(cwd: Path) -> dict[str, dict[str, str | None]]:
+        monkeypatch.chdir(cwd)
+        assert main(["list", "methods", "--json"]) == 0
+        return {row["name"]: row for row in json.loads(capsys.readouterr().out)["methods"]}
+
+    checkout = Path(__file__).parents[2]
+    elsewhere, here = rows(checkout / "tests"), rows(checkout)
+    assert here["residual"]["system"] is here["residual"]["verdict"] is None
+    assert here["sandglass"]["system"] == elsewhere["sandglass"]["system"] == "R3"
+    expected = claims.standing(claims.outcomes(claims.find_system("R3")))
+    assert here["sandglass"]["verdict"] == expected != "not measured"
+    assert elsewhere["sandglass"]["verdict"] is None, "there are no records"
+    assert main(["list", "methods"]) == 0
+    assert f" [R3: {expected}]\n" in capsys.readouterr().out
 
 
 def test_every_command_answers_with_json(place: Path) -> None:

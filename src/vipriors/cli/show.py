@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from vipriors.cli.output import Commands, add_command, answer
 
@@ -28,7 +29,7 @@ def list_(arguments: argparse.Namespace) -> int:
         return answer(arguments, {"runs": [run.to_json() for run in runs]}, table(runs))
     from vipriors import challenges, tasks, worlds
 
-    found = {
+    found: dict[str, list[dict[str, Any]]] = {
         "tasks": [{"name": name, "about": about} for name, about in tasks.summaries()],
         "challenges": [
             {"name": n, "task": task, "about": title} for n, task, title in challenges.summaries()
@@ -44,29 +45,26 @@ def list_(arguments: argparse.Namespace) -> int:
     return answer(arguments, wanted, "\n".join(lines))
 
 
-def _methods(with_verdicts: bool) -> list[dict[str, str | None]]:
+def _methods(with_verdicts: bool) -> list[dict[str, Any]]:
     """A row for every method; verdicts take some time and are in the records of a checkout only."""
     from vipriors import methods
 
-    rows: list[dict[str, str | None]] = []
+    rows: list[dict[str, Any]] = []
     for one in methods.listings():
         card = methods.card_of(one)
-        rows.append(
-            {"name": one.name, "task": one.family, "about": one.summary, "system": card and card.system}
-        )
+        number = card.system if card else None
+        rows.append({"name": one.name, "task": one.family, "about": one.summary, "system": number})
     if with_verdicts:
         from vipriors.bench import claims
 
-        known = {system.name: system for system in claims.systems()}
-        measured = claims.STORE.is_dir()
+        known = {system.card.system: system for system in claims.systems()} if claims.STORE.is_dir() else {}
         for row in rows:
-            row["verdict"] = (
-                claims.standing(claims.outcomes(known[row["name"]])) if row["system"] and measured else None
-            )
+            system = known.get(row["system"])
+            row["verdict"] = claims.standing(claims.outcomes(system)) if system else None
     return rows
 
 
-def _system(row: Mapping[str, str | None]) -> str:
+def _system(row: Mapping[str, Any]) -> str:
     """Behind a method that is a system: which one, and what was found of its claims."""
     words = ": ".join(filter(None, (row.get("system"), row.get("verdict"))))
     return f" [{words}]" if words else ""
