@@ -1,15 +1,12 @@
-"""What holds for every method of action recognition, swept over all; and each network against a library's."""
+"""Methods of action recognition: each network against a library's, the floors against plain loops."""
 
-import dataclasses
 import itertools
-import json
-import os
-import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from method_cases import CPU, fitted, small
+from method_cases.actions import data_set
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 from torch.nn import functional
@@ -33,46 +30,10 @@ from vipriors.methods.actions.two_plus_one import (
 )
 from vipriors.methods.protocol import Context, Labelled, TrainingSet
 from vipriors.problems import BadInput
-from vipriors.train import Execution, Interrupted, Recipe
+from vipriors.train import Recipe
 
 NAMES = [listing.name for listing in listings() if listing.family == "actions"]
 NETWORKS = [name for name in NAMES if issubclass(load(name), Recipe)]
-SHAPES = {"grey": (1, 6, 12, 10), "colour": (3, 5, 9, 12), "one frame": (3, 1, 8, 8), "tiny": (2, 3, 1, 2)}
-STEPS = 12
-CPU = Execution("cpu")
-
-
-def moving(labels: np.ndarray, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """A bright bar on noise that stays (0), moves right (1) or moves left (2), from anywhere."""
-    rng = np.random.default_rng(seed)
-    channels, frames, height, width = shape
-    clips = rng.integers(0, 80, (len(labels), frames, height, width, channels), dtype=np.uint8)
-    for clip, label in zip(clips, labels, strict=True):
-        start = rng.integers(width)
-        for number, frame in enumerate(clip):
-            frame[:, (start + (0, 1, -1)[label] * number) % width] += 150
-    return clips
-
-
-def data_set(shape: tuple[int, ...] = SHAPES["grey"], each: int = 4) -> TrainingSet:
-    train, held_out = np.arange(3 * each) % 3, np.arange(3 * 5) % 3
-    return TrainingSet(
-        train=Labelled(moving(train, shape, 0), train),
-        classes=("stay", "right", "left"),
-        invariance=Invariance(shift=1, scale=0.05),
-        held_out=Labelled(moving(held_out, shape, 1), held_out),
-    )
-
-
-def small(name: str, **changes):
-    """The method at its tiny preset but narrow, for a few steps."""
-    method = configure(name, "tiny", {})
-    few = {"steps": STEPS, "batch_size": 6, "width": 4, "frames": 4} if name in NETWORKS else {}
-    return dataclasses.replace(method, **few | changes)
-
-
-def fitted(name: str, data: TrainingSet, folder: Path | None = None, seed: int = 0, **changes):
-    return small(name, **changes).fit(data, Context(seed=seed, folder=folder, execution=CPU))
 
 
 def test_the_methods() -> None:
@@ -81,140 +42,8 @@ def test_the_methods() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("preset", ["tiny", "small", "full"])
-def test_networks_of_every_preset(name, preset) -> None:
-    method = configure(name, preset, {})
-    for clip_shape in ((1, 16, 48, 48), (3, 16, 112, 112), (3, 5, 70, 90)):
-        with torch.device("meta"):
-            network = method.network(method.seen(clip_shape), 7)
-            network.eval()
-            logits = network(torch.empty(2, *method.seen(clip_shape)))
-        assert logits.shape == (2, 7)
-        count = sum(p.numel() for p in network.parameters())
-        assert 1000 < count < {"tiny": 1e6, "small": 1e7, "full": 1e8}[preset]
-    assert all(p.requires_grad for p in network.parameters())
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_no_strided_1x1_convolutions(name) -> None:
-    """On a CPU their gradient overruns memory where channels are few (oneDNN issue 6035)."""
-    with torch.device("meta"):
-        network = configure(name, "tiny", {}).network((3, 16, 112, 112), 10)
-    for where, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Conv3d) and max(module.kernel_size) == 1:
-            assert max(module.stride) == 1, where
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", NAMES)
-def test_fitted_saved_and_loaded(name, shape, tmp_path) -> None:
-    data = data_set(SHAPES[shape])
-    classifier = fitted(name, data, steps=2).model if name in NETWORKS else fitted(name, data).model
-    found = classifier.probabilities(data.held_out.images)
-    assert found.shape == (len(data.held_out.labels), 3)
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all()
-    assert (found >= 0).all()
-    assert np.allclose(found.sum(1), 1, atol=1e-5)
-    classifier.save(tmp_path)
-    loaded = small(name).load(tmp_path, data.image_shape, 3, CPU)
-    assert np.array_equal(loaded.probabilities(data.held_out.images), found)
-    assert np.allclose(classifier.probabilities(data.held_out.images[:1]), found[:1], atol=1e-5)
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_learns_to_tell_motions_apart(name) -> None:
-    """The bar may be anywhere in every frame, so that only its way tells."""
-    data = dataclasses.replace(data_set((1, 6, 8, 12), each=12), invariance=Invariance())
-    method = small(name, steps=120, lr=0.1, batch_size=12, width=8)
-    found = method.fit(data, Context(execution=CPU)).model.probabilities(data.held_out.images)
-    assert (found.argmax(1) == data.held_out.labels).mean() > 0.8
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_loss_falls_and_the_log_has_the_held_out_clips(name, tmp_path) -> None:
-    data = data_set()
-    classifier = fitted(name, data, tmp_path, steps=30, lr=0.01).model
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert len(lines) == 30
-    assert np.mean([line["loss"] for line in lines[-5:]]) < np.mean([line["loss"] for line in lines[:5]])
-    found, truth = classifier.probabilities(data.held_out.images), data.held_out.labels
-    assert lines[-1]["val_top1"] == pytest.approx((found.argmax(1) == truth).mean())
-    likelihood = found[np.arange(len(truth)), truth]
-    assert lines[-1]["val_loss"] == pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_classifier(name) -> None:
-    data = data_set()
-    first, second, other = (fitted(name, data, seed=seed) for seed in (3, 3, 4))
-    probabilities = [one.model.probabilities(data.held_out.images) for one in (first, second, other)]
-    assert np.array_equal(probabilities[0], probabilities[1])
-    if name in NETWORKS:
-        for key in ("initial_weights_sha256", "final_weights_sha256"):
-            assert first.facts[key] == second.facts[key] != other.facts[key]
-        assert first.facts["initial_weights_sha256"] != first.facts["final_weights_sha256"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_held_out_clips_are_not_learned_from(name) -> None:
-    data = data_set()
-    alone = fitted(name, dataclasses.replace(data, held_out=None)).model.probabilities(data.train.images)
-    assert np.array_equal(fitted(name, data).model.probabilities(data.train.images), alone)
-
-
-EVERYTHING = {
-    "strides": (1, 2),
-    "crop": 0.5,
-    "jitter": 0.4,
-    "dropout": 0.3,
-    "label_smoothing": 0.1,
-    "ema": 0.9,
-}
-
-
-@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["as it is", "everything on"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_resumes_to_the_bit(name, changes, tmp_path) -> None:
-    data, method = data_set(SHAPES["colour"]), small(name, frames=3, **changes)
-
-    def stop(step: int, steps: int, text: str) -> None:
-        if step == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    expected = method.fit(data, Context(seed=1, folder=tmp_path / "whole", execution=CPU))
-    with pytest.raises(Interrupted):
-        method.fit(data, Context(seed=1, folder=tmp_path / "parts", execution=CPU, progress=stop))
-    found = method.fit(data, Context(seed=1, folder=tmp_path / "parts", resume=True, execution=CPU))
-    for key in ("initial_weights_sha256", "final_weights_sha256", "parameters", "flops_per_image", "steps"):
-        assert found.facts[key] == expected.facts[key]
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_what_varies_clips_changes_the_outcome(name) -> None:
-    data = data_set(SHAPES["colour"])
-
-    def weights(invariance: Invariance | None = None, **changes) -> str:
-        varied = dataclasses.replace(data, invariance=invariance or Invariance())
-        return fitted(name, varied, steps=2, frames=3, **changes).facts["final_weights_sha256"]
-
-    found = [
-        weights(),
-        weights(Invariance(flip=True)),
-        weights(Invariance(shift=1)),
-        weights(Invariance(rotate=10)),
-        weights(Invariance(scale=0.1)),
-        weights(crop=0.5),
-        weights(jitter=0.4),
-        weights(strides=(1, 2)),
-        weights(label_smoothing=0.1),
-    ]
-    assert len(set(found)) == len(found)
-
-
-@pytest.mark.parametrize("name", NETWORKS)
 def test_facts(name) -> None:
-    data = data_set(SHAPES["colour"])
+    data = data_set()
     facts = fitted(name, data, steps=1, frames=3, views=2, strides=(1,)).facts
     once = fitted(name, data, steps=1, frames=3, views=1, strides=(1,)).facts
     network = small(name).network((3, 3, 9, 12), 3)
@@ -222,18 +51,6 @@ def test_facts(name) -> None:
     assert facts["steps"] == 1
     assert facts["flops_per_image"] == 2 * once["flops_per_image"] > 2 * facts["parameters"]
     assert facts["seconds"] >= 0
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("value", [0, 255])
-def test_blank_clips_are_no_reason_to_fail(name, value) -> None:
-    labels = np.arange(4) % 2
-    clips = np.full((4, 6, 12, 10, 1), value, np.uint8)
-    found = fitted(name, TrainingSet(Labelled(clips, labels), ("a", "b", "c"))).model
-    for other in (clips, np.full_like(clips, 255 - value), moving(labels, SHAPES["grey"], 0)):
-        probabilities = found.probabilities(other)
-        assert np.isfinite(probabilities).all()
-        assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -559,11 +376,3 @@ def test_classes_are_ranked_by_their_nearest_frame() -> None:
         weights = np.array([np.exp(-nearest.get(label, np.inf)) for label in range(6)])
         np.testing.assert_allclose(row, weights / weights.sum(), rtol=1e-4)
     assert (found[:, 5] == 0).all()
-
-
-@pytest.mark.parametrize("name", ["class-prior", "frame-nearest-neighbour"])
-def test_floors_are_stored_without_pickle(name, tmp_path) -> None:
-    fitted(name, data_set()).model.save(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["floor.npz"]
-    with np.load(tmp_path / "floor.npz", allow_pickle=False) as stored:
-        assert all(np.issubdtype(stored[key].dtype, np.number) for key in stored.files)

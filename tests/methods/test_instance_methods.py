@@ -5,44 +5,25 @@ import math
 import numpy as np
 import pytest
 import torch
-from object_battery import CPU, ObjectBattery, small
-from object_cases import data_set, labelled
+from method_cases import CPU, NETWORKS, small
+from method_cases._objects import data_set, labelled
+from object_battery import ObjectBattery
 
-from vipriors.challenges.schema import Invariance
-from vipriors.methods import listings, load
-from vipriors.methods.detection._precision import average_precision
+from vipriors.methods import listing
 from vipriors.methods.detection._regions import Regions
 from vipriors.methods.detection._variation import gather
 from vipriors.methods.instances._masks import MaskHead, mask_loss, mask_targets, paste, with_objects
-from vipriors.methods.protocol import Context, TrainingSet
+from vipriors.methods.protocol import Context
 from vipriors.priors.augment.boxes import NO_OBJECT, Annotated
-from vipriors.train import Recipe
-
-NAMES = [listing.name for listing in listings() if listing.family == "instances"]
-NETWORKS = [name for name in NAMES if issubclass(load(name), Recipe)]
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=[name for name in NETWORKS if listing(name).family == "instances"])
 def name(request):
     return request.param
 
 
 class TestInstances(ObjectBattery):
     with_masks = True
-
-
-def test_there_are_methods():
-    assert {"mask-rcnn", "mask-prior"} <= set(NAMES)
-    assert "mask-prior" not in NETWORKS
-
-
-def test_learns(name):
-    data = data_set(count=24, with_masks=True)
-    data = TrainingSet(data.train, data.classes, Invariance(flip=True))
-    method = small(name, steps=70, lr=1e-2, batch_size=6, ema=0.9)
-    model = method.fit(data, Context(execution=CPU)).model
-    held_out = labelled(6, (3, 32, 40), 1, True)
-    assert average_precision(list(model.detect(held_out.images)), held_out.labels, 2) > 0.3
 
 
 def some_regions() -> tuple[Regions, Annotated]:

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from object_cases import data_set
+from method_cases._objects import data_set
 from sklearn.cluster import KMeans
 
 from vipriors.methods import configure, load

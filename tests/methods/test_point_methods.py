@@ -2,14 +2,12 @@
 
 import dataclasses
 import itertools
-import json
-import os
-import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from method_cases import fitted, small
+from method_cases.points import data_set, shapes
 from scipy.stats import wasserstein_distance
 from torch.nn import functional
 
@@ -23,58 +21,15 @@ from vipriors.methods.protocol import Context, Labelled, TrainingSet
 from vipriors.priors.augment.point_mixup import PointMixup
 from vipriors.priors.augment.points import VaryClouds, turn
 from vipriors.problems import BadInput
-from vipriors.train import Execution, Interrupted, Recipe
+from vipriors.train import Recipe
 
 NAMES = [listing.name for listing in listings() if listing.family == "points"]
 NETWORKS = [name for name in NAMES if issubclass(load(name), Recipe)]
-STEPS = 8
-CPU = Execution("cpu")
-
-
-def shapes(labels: np.ndarray, points: int, seed: int) -> np.ndarray:
-    """Points of a pole (0), a plate (1) and a ball (2), turned by any yaw."""
-    rng = np.random.default_rng(seed)
-    ball = rng.normal(size=(len(labels), points, 3))
-    ball /= np.linalg.norm(ball, axis=2, keepdims=True)
-    stretch = np.array([(0.15, 0.15, 1), (1, 0.7, 0.1), (0.7, 0.7, 0.7)])[labels]
-    clouds = torch.from_numpy(ball * stretch[:, None] + 0.1)
-    return turn(clouds, torch.from_numpy(rng.uniform(0, 6, len(labels)))).float().numpy()
-
-
-def data_set(points: int = 40, each: int = 4) -> TrainingSet:
-    train, held_out = np.arange(3 * each) % 3, np.arange(15) % 3
-    return TrainingSet(
-        train=Labelled(shapes(train, points, 0), train),
-        classes=("pole", "plate", "ball"),
-        invariance=Invariance(rotate=180, scale=0.05),
-        held_out=Labelled(shapes(held_out, points, 1), held_out),
-    )
-
-
-def small(name: str, **changes):
-    """The method at its tiny preset but narrow, for a few steps."""
-    method = configure(name, "tiny", {})
-    few = {"steps": STEPS, "batch_size": 6, "widths": (8, 16), "hidden": (8,), "points": 24}
-    return dataclasses.replace(method, **(few if name in NETWORKS else {}) | changes)
-
-
-def fitted(name: str, data: TrainingSet, folder: Path | None = None, seed: int = 0, **changes):
-    return small(name, **changes).fit(data, Context(seed=seed, folder=folder, execution=CPU))
 
 
 def test_the_methods() -> None:
     assert NAMES == ["cloud-nearest-neighbour", "cloud-prior", "point-mixup", "point-net"]
     assert NETWORKS == ["point-mixup", "point-net"]
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("preset", ["tiny", "small", "full"])
-def test_networks_of_every_preset(name, preset) -> None:
-    with torch.device("meta"):
-        network = configure(name, preset, {}).network((3, 256), 7).eval()
-        for points in (1, 33, 256):
-            assert network(torch.empty(2, 3, points)).shape == (2, 7)
-    assert all(p.requires_grad for p in network.parameters())
 
 
 def test_full_is_the_published_vanilla_point_net() -> None:
@@ -87,29 +42,6 @@ def test_full_is_the_published_vanilla_point_net() -> None:
     assert round(count / 1e6, 1) == 0.8
 
 
-@pytest.mark.parametrize("points", [1, 24, 40])
-@pytest.mark.parametrize("name", NAMES)
-def test_fitted_saved_and_loaded(name, points, tmp_path) -> None:
-    data = data_set(points)
-    classifier = fitted(name, data, **({"steps": 2} if name in NETWORKS else {})).model
-    found = classifier.probabilities(data.held_out.images)
-    assert found.shape == (15, 3) and found.dtype == np.float32
-    assert np.isfinite(found).all() and (found >= 0).all()
-    assert np.allclose(found.sum(1), 1, atol=1e-5)
-    classifier.save(tmp_path)
-    loaded = small(name).load(tmp_path, data.image_shape, 3, CPU)
-    assert np.array_equal(loaded.probabilities(data.held_out.images), found)
-    assert np.allclose(classifier.probabilities(data.held_out.images[:1]), found[:1], atol=1e-5)
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "cloud-prior"])
-def test_learns(name) -> None:
-    data = data_set(each=8)
-    method = small(name, **({"steps": 60, "lr": 0.02, "batch_size": 12} if name in NETWORKS else {}))
-    found = method.fit(data, Context(execution=CPU)).model.probabilities(data.held_out.images)
-    assert (found.argmax(1) == data.held_out.labels).mean() > 0.85
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_order_of_points_says_nothing(name) -> None:
     data = data_set()
@@ -119,89 +51,11 @@ def test_the_order_of_points_says_nothing(name) -> None:
     np.testing.assert_allclose(model.probabilities(shuffled), model.probabilities(clouds), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_log_has_the_held_out_clouds(name, tmp_path) -> None:
-    data = data_set()
-    classifier = fitted(name, data, tmp_path).model
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    found, truth = classifier.probabilities(data.held_out.images), data.held_out.labels
-    assert len(lines) == STEPS
-    assert lines[-1]["val_top1"] == pytest.approx((found.argmax(1) == truth).mean())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_classifier(name) -> None:
-    data = data_set()
-    first, second, other = (fitted(name, data, seed=seed, **few(name)) for seed in (3, 3, 4))
-    found = [one.model.probabilities(data.held_out.images) for one in (first, second)]
-    assert np.array_equal(*found)
-    if name in NETWORKS:
-        for key in ("initial_weights_sha256", "final_weights_sha256"):
-            assert first.facts[key] == second.facts[key] != other.facts[key]
-
-
-def few(name: str) -> dict[str, int]:
-    return {"steps": 2} if name in NETWORKS else {}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_held_out_clouds_are_not_learned_from(name) -> None:
-    data = data_set()
-    alone = fitted(name, dataclasses.replace(data, held_out=None), **few(name)).model
-    assert np.array_equal(
-        fitted(name, data, **few(name)).model.probabilities(data.train.images),
-        alone.probabilities(data.train.images),
-    )
-
-
-EVERYTHING = {"jitter": 0.02, "label_smoothing": 0.1, "ema": 0.9, "dropout": 0.5}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_resumes_to_the_bit(name, tmp_path) -> None:
-    data, method = data_set(), small(name, **EVERYTHING)
-
-    def stop(step: int, steps: int, text: str) -> None:
-        if step == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    expected = method.fit(data, Context(seed=1, folder=tmp_path / "whole", execution=CPU))
-    with pytest.raises(Interrupted):
-        method.fit(data, Context(seed=1, folder=tmp_path / "parts", execution=CPU, progress=stop))
-    found = method.fit(data, Context(seed=1, folder=tmp_path / "parts", resume=True, execution=CPU))
-    for key in ("initial_weights_sha256", "final_weights_sha256", "parameters", "flops_per_image", "steps"):
-        assert found.facts[key] == expected.facts[key]
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_what_is_set_changes_the_outcome(name) -> None:
-    data = dataclasses.replace(data_set(), invariance=Invariance())
-
-    def weights(invariance: Invariance | None = None, **changes) -> str:
-        varied = dataclasses.replace(data, invariance=invariance or Invariance())
-        return fitted(name, varied, steps=4, **changes).facts["final_weights_sha256"]
-
-    found = [
-        weights(),
-        weights(Invariance(flip=True)),
-        weights(Invariance(rotate=10)),
-        weights(Invariance(scale=0.1)),
-        *(weights(**{key: value}) for key, value in EVERYTHING.items() if key != "ema"),
-        weights(points=20),
-    ]
-    if name == "point-mixup":
-        found += [weights(gamma=1.0), weights(pairing="random"), weights(pairing="sample")]
-        found += [weights(align=False), weights(layers=1)]
+def test_every_way_of_mixing_is_another() -> None:
+    data = dataclasses.replace(data_set(), invariance=Invariance(), held_out=None)
+    ways = [{}, {"gamma": 1.0}, {"pairing": "random"}, {"pairing": "sample"}, {"align": False}, {"layers": 1}]
+    found = [fitted("point-mixup", data, steps=2, **way).facts["final_weights_sha256"] for way in ways]
     assert len(set(found)) == len(found)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_clouds_of_one_place_are_no_reason_to_fail(name) -> None:
-    labels = np.arange(4) % 2
-    clouds = np.zeros((4, 9, 3), np.float32)
-    model = fitted(name, TrainingSet(Labelled(clouds, labels), ("a", "b", "c")), **few(name)).model
-    for other in (clouds, clouds + 7, shapes(labels, 9, 0)):
-        assert np.isfinite(model.probabilities(other)).all()
 
 
 @pytest.mark.parametrize(
@@ -324,10 +178,3 @@ def test_the_neighbour_chooses_its_weight_on_validation() -> None:
     assert chosen.pairs >= 0 and CloudNearestNeighbour(2.0).tuned(data) == CloudNearestNeighbour(2.0)
     found = chosen.fit(data, Context()).model.probabilities(data.train.images)
     assert (found.argmax(1) == data.train.labels).all()
-
-
-@pytest.mark.parametrize("name", ["cloud-prior", "cloud-nearest-neighbour"])
-def test_floors_are_stored_without_pickle(name, tmp_path) -> None:
-    fitted(name, data_set()).model.save(tmp_path)
-    with np.load(tmp_path / "floor.npz", allow_pickle=False) as stored:
-        assert all(np.issubdtype(stored[key].dtype, np.number) for key in stored.files)

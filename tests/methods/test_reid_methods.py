@@ -2,22 +2,21 @@
 
 import dataclasses
 import itertools
-import json
-import os
-import signal
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from method_cases import CPU, fitted, small
+from method_cases.reid import data_set
 from sklearn.metrics import average_precision_score
 from torch import nn
 from torch.nn import functional
 
-from vipriors.challenges.schema import METHODS, Invariance
-from vipriors.methods import _fitting, configure, field_docs, listings, load
-from vipriors.methods.protocol import Context, Labelled, TrainingSet
+from vipriors.challenges.schema import Invariance
+from vipriors.methods import _fitting, configure, listings, load
+from vipriors.methods.protocol import Context, Labelled
 from vipriors.methods.reid import _floor
 from vipriors.methods.reid._backbones import residual_features, resnet50_features
 from vipriors.methods.reid._network import PersonBatches
@@ -27,43 +26,9 @@ from vipriors.methods.reid.embedding import Embedding
 from vipriors.methods.reid.mean_colour_distance import MeanColourDistance
 from vipriors.methods.reid.pixel_distance import PixelDistance
 from vipriors.problems import BadInput
-from vipriors.train import Execution, Interrupted
 
 NAMES = [listing.name for listing in listings() if listing.family == "reid"]
 FLOORS = ["mean-colour-distance", "pixel-distance"]
-CPU = Execution("cpu")
-STEPS = 12
-
-
-# Data: a person is a pattern of bright cells, and each image of it has noise of its own.
-
-
-def images_of(persons: np.ndarray, seed: int, shape: tuple[int, int, int] = (12, 8, 3)) -> np.ndarray:
-    height, width, channels = shape
-    images = np.random.default_rng(seed).integers(0, 90, (len(persons), *shape), dtype=np.uint8)
-    for image, person in zip(images, persons, strict=True):
-        cells = np.random.default_rng(1000 + int(person)).integers(0, 160, (4, 2, channels), dtype=np.uint8)
-        image += cells.repeat(-(-height // 4), 0).repeat(-(-width // 2), 1)[:height, :width]
-    return images
-
-
-def data_set(persons: int = 6, each: int = 5, shape: tuple[int, int, int] = (12, 8, 3)) -> TrainingSet:
-    train, held_out = np.arange(persons * each) % persons, np.arange(4 * 3) % 4
-    return TrainingSet(
-        train=Labelled(images_of(train, 0, shape), train),
-        classes=("person",),
-        invariance=Invariance(shift=1, rotate=5, scale=0.05),
-        held_out=Labelled(images_of(held_out + 100, 1, shape), held_out),
-    )
-
-
-def small(name: str = "embedding", **changes):
-    few = {"steps": STEPS, "batch_size": 8, "images_per_person": 2, "width": 4, "dimensions": 6}
-    return dataclasses.replace(configure(name, "tiny", {}), **(few if name == "embedding" else {}) | changes)
-
-
-def fitted(name: str = "embedding", data: TrainingSet | None = None, seed: int = 0, folder=None, **changes):
-    return small(name, **changes).fit(data or data_set(), Context(seed=seed, folder=folder, execution=CPU))
 
 
 # The triplet loss.
@@ -202,7 +167,7 @@ def test_every_image_is_drawn_about_as_often():
 
 def test_what_the_network_gives_in_training_and_what_predicts():
     torch.manual_seed(0)
-    network = small(dimensions=5).network((3, 12, 8), 7).double()
+    network = small("embedding", dimensions=5).network((3, 12, 8), 7).double()
     nn.init.uniform_(network.neck.weight, 0.5, 2)
     network.neck.running_mean.uniform_(-1, 1)
     network.neck.running_var.uniform_(0.5, 2)
@@ -229,7 +194,7 @@ def test_what_the_network_gives_in_training_and_what_predicts():
 
 def test_embeddings_have_length_1_and_come_after_the_neck():
     data = data_set()
-    model = fitted(data=data).model
+    model = fitted("embedding", data=data).model
     images = data.held_out.images
     found = model.embeddings(images)
     assert found.shape == (12, 6) and found.dtype == np.float32
@@ -251,7 +216,7 @@ def test_the_loss(monkeypatch):
 
     monkeypatch.setattr(_fitting, "train", instead_of_train)
     data = data_set()
-    method = small(triplet=0.7, margin=0.4, label_smoothing=0.2)
+    method = small("embedding", triplet=0.7, margin=0.4, label_smoothing=0.2)
     method.fit(data, Context(seed=4, execution=CPU))
     network, (images, persons) = caught["network"].train(), caught["images"]
     found = caught["loss"](network, images, persons, torch.Generator().manual_seed(5))
@@ -275,7 +240,7 @@ def test_the_loss(monkeypatch):
     ],
 )
 def test_how_images_are_varied(changes, invariance, expected):
-    steps = small(**{"erase": 0.5} | changes).augmentation(invariance).steps
+    steps = small("embedding", **{"erase": 0.5} | changes).augmentation(invariance).steps
     assert [type(step).__name__ for step in steps] == expected
     if changes.get("erase"):
         assert steps[-1].p == changes["erase"]
@@ -344,109 +309,19 @@ def test_images_per_person_that_do_not_fit(images_per_person):
 # What holds for every method.
 
 
-def test_the_methods_there_are():
-    assert {METHODS["reid"][0], *METHODS["reid"][1]} == set(NAMES)
-    for name in NAMES:
-        fields = {field.name for field in dataclasses.fields(load(name))}
-        assert fields <= field_docs(load(name)).keys()
-
-
-@pytest.mark.parametrize("shape", [(12, 8, 3), (7, 9, 1), (70, 40, 4)])
-@pytest.mark.parametrize("name", NAMES)
-def test_fitted_saved_and_loaded(name, shape, tmp_path):
-    data = data_set(shape=shape)
-    model = fitted(name, data, **({"steps": 2} if name == "embedding" else {})).model
-    found = model.embeddings(data.held_out.images)
-    assert len(found) == 12 and found.dtype == np.float32 and np.isfinite(found).all()
-    model.save(tmp_path)
-    loaded = small(name).load(tmp_path, data.image_shape, 1, CPU)
-    assert np.array_equal(loaded.embeddings(data.held_out.images), found)
-    assert np.allclose(model.embeddings(data.held_out.images[:1]), found[:1], atol=1e-5)
-
-
 def test_the_classifier_is_not_stored(tmp_path):
-    fitted(steps=1).model.save(tmp_path)
+    fitted("embedding", steps=1).model.save(tmp_path)
     state = torch.load(tmp_path / "model.pt", weights_only=True)
     assert not any("classifier" in key for key in state)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_finds_persons_it_has_never_seen(name):
-    data = dataclasses.replace(data_set(persons=20), invariance=Invariance())
-    changes = {"steps": 80, "batch_size": 16, "width": 8, "lr": 0.05} if name == "embedding" else {}
-    points = fitted(name, data, **changes).model.embeddings(data.held_out.images)
-    shuffled = np.random.default_rng(0).permutation(data.held_out.labels)
-    assert retrieval(points, data.held_out.labels)["mAP"] > 0.8
-    assert retrieval(points, shuffled)["mAP"] < 0.6
-
-
 def test_training_brings_persons_together():
     data = data_set(persons=10)
-    before, after = (fitted(data=data, steps=steps, width=8, lr=0.05) for steps in (1, 60))
+    before, after = (fitted("embedding", data=data, steps=steps, width=8, lr=0.05) for steps in (1, 60))
     scores = [
         retrieval(f.model.embeddings(data.train.images), data.train.labels)["mAP"] for f in (before, after)
     ]
     assert scores[1] > scores[0] + 0.2
-
-
-def test_the_log_has_the_held_out_persons(tmp_path):
-    data = data_set()
-    model = fitted(data=data, folder=tmp_path).model
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert len(lines) == STEPS
-    found = retrieval(model.embeddings(data.held_out.images), data.held_out.labels)
-    assert {"mAP": lines[-1]["val_mAP"], "rank1": lines[-1]["val_rank1"]} == pytest.approx(found)
-
-
-def test_the_held_out_persons_are_not_learned_from():
-    data = data_set()
-    alone = fitted(data=dataclasses.replace(data, held_out=None))
-    assert fitted(data=data).facts["final_weights_sha256"] == alone.facts["final_weights_sha256"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_embeddings(name):
-    data = data_set()
-    first, second, other = (fitted(name, data, seed=seed) for seed in (3, 3, 4))
-    points = [one.model.embeddings(data.held_out.images) for one in (first, second, other)]
-    assert np.array_equal(points[0], points[1])
-    if name == "embedding":
-        for key in ("initial_weights_sha256", "final_weights_sha256"):
-            assert first.facts[key] == second.facts[key] != other.facts[key]
-        assert first.facts["initial_weights_sha256"] != first.facts["final_weights_sha256"]
-
-
-def test_resumes_to_the_bit(tmp_path):
-    data, method = data_set(), small(ema=0.9, clip_norm=1.0)
-
-    def stop(step: int, steps: int, text: str) -> None:
-        if step == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    expected = method.fit(data, Context(seed=1, folder=tmp_path / "whole", execution=CPU))
-    with pytest.raises(Interrupted):
-        method.fit(data, Context(seed=1, folder=tmp_path / "parts", execution=CPU, progress=stop))
-    found = method.fit(data, Context(seed=1, folder=tmp_path / "parts", resume=True, execution=CPU))
-    for key in ("initial_weights_sha256", "final_weights_sha256", "parameters", "flops_per_image", "steps"):
-        assert found.facts[key] == expected.facts[key]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"triplet": 0.0}, {"erase": 0.0}, {"label_smoothing": 0.0}, {"images_per_person": 4}],
-)
-def test_what_is_set_changes_the_outcome(changes):
-    given = {"steps": 2, "erase": 0.5, "label_smoothing": 0.1}
-    plain = fitted(**given).facts["final_weights_sha256"]
-    assert fitted(**given | changes).facts["final_weights_sha256"] != plain
-
-
-def test_facts():
-    facts = fitted(steps=1).facts
-    network = small().network((3, 12, 8), 99)
-    assert facts["parameters"] == sum(p.numel() for p in network.embedding.parameters())
-    assert facts["steps"] == 1 and facts["seconds"] >= 0
-    assert facts["flops_per_image"] > 2 * facts["parameters"]
 
 
 # Floors.

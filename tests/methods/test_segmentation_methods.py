@@ -1,16 +1,14 @@
-"""What holds for every segmentation method, swept over all that there are, and their parts."""
+"""Methods of segmentation: what the battery over all tasks does not ask, and their parts."""
 
 import dataclasses
 import itertools
-import json
 import math
-import os
-import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from method_cases import CPU, fitted, small
+from method_cases.segmentation import CLASSES, data_set, maps_of
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.metrics import jaccard_score
 from torch import nn
@@ -20,75 +18,19 @@ from vipriors.challenges.schema import Invariance
 from vipriors.methods import configure, listings, load
 from vipriors.methods.protocol import IGNORED, Context, Labelled, TrainingSet
 from vipriors.methods.segmentation._iou import mean_iou
-from vipriors.methods.segmentation._loss import class_weights, pixel_cross_entropy, resized
+from vipriors.methods.segmentation._loss import class_weights, pixel_cross_entropy
 from vipriors.methods.segmentation._network import augmentation
 from vipriors.methods.segmentation._segmenter import BATCH, NetworkSegmenter
 from vipriors.methods.segmentation.mean_colour import PRIORS, MeanColour, fit_gaussians
 from vipriors.priors.augment.dense import DenseMove
 from vipriors.problems import BadInput
-from vipriors.train import Execution, Interrupted, Recipe
+from vipriors.train import Recipe
 
 NAMES = [listing.name for listing in listings() if listing.family == "segmentation"]
 NETWORKS = [name for name in NAMES if issubclass(load(name), Recipe)]
-FLOORS = [name for name in NAMES if name not in NETWORKS]
-SHAPES = {"grey": (1, 16, 24), "colour": (3, 24, 16), "13 channels": (13, 15, 17)}
-STEPS = 25
-CPU = Execution("cpu")
-CLASSES = ("nothing", "bright", "dark")
-
-
-def labelled(count: int, shape: tuple[int, int, int], seed: int) -> Labelled:
-    """Bright and dark squares on noise; a row without labels."""
-    rng = np.random.default_rng(seed)
-    channels, height, width = shape
-    images = rng.integers(100, 156, (count, height, width, channels), dtype=np.uint8)
-    maps = np.zeros((count, height, width), np.uint8)
-    for image, map_ in zip(images, maps, strict=True):
-        for class_, change in ((1, 90), (2, -90)):
-            row, column = rng.integers(0, height - 7), rng.integers(0, width - 7)
-            map_[row : row + 7, column : column + 7] = class_
-            image[map_ == class_] = (image[map_ == class_].astype(int) + change).clip(0, 255)
-    maps[:, -1] = IGNORED
-    return Labelled(images, maps)
-
-
-def data_set(shape: tuple[int, int, int] = SHAPES["colour"], count: int = 10) -> TrainingSet:
-    invariance = Invariance(flip=True, shift=1, rotate=5, scale=0.05)
-    return TrainingSet(labelled(count, shape, 0), CLASSES, invariance, labelled(4, shape, 1))
-
-
-def small(name: str, **changes):
-    """The method at its tiny preset, narrow and for a few steps."""
-    method = configure(name, "tiny", {})
-    few = {"steps": STEPS, "batch_size": 4, "width": 4} if name in NETWORKS else {}
-    return dataclasses.replace(method, **few | changes)
-
-
-def fitted(name: str, data: TrainingSet, folder: Path | None = None, seed: int = 0, **changes):
-    return small(name, **changes).fit(data, Context(seed=seed, folder=folder, execution=CPU))
-
-
-def maps_of(model, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-    return np.stack(list(model.maps(images, [size or images.shape[1:3]] * len(images))))
 
 
 # Every method
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", NAMES)
-def test_fitted_saved_and_loaded(name, shape, tmp_path):
-    data = data_set(SHAPES[shape])
-    images = data.held_out.images
-    model = fitted(name, data, steps=3).model if name in NETWORKS else fitted(name, data).model
-    model.save(tmp_path)
-    again = small(name).load(tmp_path, data.image_shape, 3, CPU)
-    for size in (images.shape[1:3], (31, 50), (5, 4)):
-        found = maps_of(model, images, size)
-        assert found.shape == (4, *size)
-        assert found.dtype == np.uint8
-        assert found.max() < 3
-        assert np.array_equal(maps_of(again, images, size), found)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,18 +42,6 @@ def test_every_image_has_its_size(name):
     assert list(model.maps(data.held_out.images[:0], [])) == []
     with pytest.raises(ValueError, match="shorter"):
         list(model.maps(data.held_out.images, sizes[:3]))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_model(name):
-    data = data_set()
-    steps = {"steps": 5} if name in NETWORKS else {}
-    first, second, other = (fitted(name, data, seed=seed, **steps) for seed in (3, 3, 4))
-    assert np.array_equal(*(maps_of(one.model, data.held_out.images) for one in (first, second)))
-    if name in NETWORKS:
-        for key in ("initial_weights_sha256", "final_weights_sha256"):
-            assert first.facts[key] == second.facts[key] != other.facts[key]
-        assert first.facts["initial_weights_sha256"] != first.facts["final_weights_sha256"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,28 +66,6 @@ def test_classes_that_never_occur_are_not_predicted_by_chance(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("preset", ["tiny", "small", "full"])
-def test_networks_of_every_preset(name, preset):
-    method = configure(name, preset, {})
-    for image_shape in ((3, 96, 96), (1, 181, 243)):
-        with torch.device("meta"):
-            network = method.network(image_shape, 7)
-            network.eval()
-            logits = network(torch.empty(2, *image_shape))
-        scale = image_shape[1] / logits.shape[2]
-        assert logits.shape[:2] == (2, 7)
-        assert scale < 2.01
-        assert math.isclose(scale, image_shape[2] / logits.shape[3], rel_tol=0.02)
-    count = sum(p.numel() for p in network.parameters())
-    assert 1e4 < count < {"tiny": 2e6, "small": 2e7, "full": 1e8}[preset]
-    assert all(p.requires_grad for p in network.parameters())
-    for where, module in network.named_modules():
-        # On a CPU their gradient overruns memory where channels are few (oneDNN issue 6035).
-        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
-            assert module.stride == (1, 1), where
-
-
-@pytest.mark.parametrize("name", NETWORKS)
 def test_every_weight_learns_and_every_pixel_is_seen(name):
     torch.manual_seed(0)
     network = small(name).network((3, 32, 32), 3).train()
@@ -167,116 +75,6 @@ def test_every_weight_learns_and_every_pixel_is_seen(name):
     for where, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, where
     assert (images.grad.abs().sum(1) > 0).all()
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_learns_more_than_the_floors(name):
-    data = dataclasses.replace(data_set(count=16), invariance=Invariance())
-    truth = data.held_out.labels
-    model = fitted(name, data, steps=150, width=8, batch_size=8).model
-    found = mean_iou(zip(truth, maps_of(model, data.held_out.images), strict=True), CLASSES)
-    assert found > 0.7
-    majority = maps_of(fitted("majority-class", data).model, data.held_out.images)
-    assert found > 2 * mean_iou(zip(truth, majority, strict=True), CLASSES)
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_loss_falls_and_the_log_has_the_held_out_images(name, tmp_path):
-    data = data_set()
-    model = fitted(name, data, tmp_path, steps=50).model
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(2, 51, 2))
-    assert np.mean([line["loss"] for line in lines[-5:]]) < np.mean([line["loss"] for line in lines[:5]])
-    truth, found = data.held_out.labels, maps_of(model, data.held_out.images)
-    counts = truth != IGNORED
-    occurring = sorted(set(truth[counts]) | set(found[counts]))
-    expected = jaccard_score(truth[counts], found[counts], average="macro", labels=occurring)
-    assert lines[-1]["val_iou_class"] == pytest.approx(expected)
-    logits = resized(model.logits(data.held_out.images), truth.shape[1:])
-    each = functional.cross_entropy(logits, torch.from_numpy(truth).long(), ignore_index=IGNORED)
-    assert lines[-1]["val_loss"] == pytest.approx(each.item(), rel=1e-5)
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_held_out_images_are_not_learned_from(name):
-    data = data_set()
-    alone = fitted(name, dataclasses.replace(data, held_out=None), steps=3)
-    with_them = fitted(name, data, steps=3)
-    assert with_them.facts["final_weights_sha256"] == alone.facts["final_weights_sha256"]
-
-
-EVERYTHING = {
-    "scale": 0.4,
-    "bend": 3.0,
-    "crop": 0.7,
-    "jitter": 0.3,
-    "invert": 0.5,
-    "mix": "classmix",
-    "class_balance": 0.5,
-    "label_smoothing": 0.1,
-    "ema": 0.9,
-    "clip_norm": 1.0,
-}
-
-
-@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["as it is", "everything on"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_resumes_to_the_bit(name, changes, tmp_path):
-    data, method = data_set(), small(name, steps=12, **changes)
-
-    def stop(step: int, steps: int, text: str) -> None:
-        if step == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    expected = method.fit(data, Context(seed=1, folder=tmp_path / "whole", execution=CPU))
-    with pytest.raises(Interrupted):
-        method.fit(data, Context(seed=1, folder=tmp_path / "parts", execution=CPU, progress=stop))
-    found = method.fit(data, Context(seed=1, folder=tmp_path / "parts", resume=True, execution=CPU))
-    for key in ("initial_weights_sha256", "final_weights_sha256", "parameters", "flops_per_image", "steps"):
-        assert found.facts[key] == expected.facts[key]
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_whatever_varies_images_changes_the_outcome(name):
-    data = dataclasses.replace(data_set(), invariance=Invariance())
-    off = {
-        "steps": 2,
-        "scale": 0.0,
-        "crop": 1.0,
-        "jitter": 0.0,
-        "invert": 0.0,
-        "mix": "none",
-        "class_balance": 0.0,
-    }
-    changes = [
-        {},
-        {"scale": 0.3},
-        {"bend": 3.0},
-        {"crop": 0.7},
-        {"jitter": 0.3},
-        {"invert": 0.5},
-        {"mix": "classmix"},
-        {"mix": "cutmix"},
-        {"mix": "cutmix", "mix_share": 0.9},
-        {"class_balance": 0.5},
-        {"label_smoothing": 0.1},
-    ]
-    hashes = [fitted(name, data, **off | change).facts["final_weights_sha256"] for change in changes]
-    allowed = [Invariance(flip=True), Invariance(shift=2), Invariance(rotate=10), Invariance(scale=0.1)]
-    for invariance in allowed:
-        varied = dataclasses.replace(data, invariance=invariance)
-        hashes.append(fitted(name, varied, **off).facts["final_weights_sha256"])
-    assert len(set(hashes)) == len(changes) + len(allowed)
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_facts(name):
-    facts = fitted(name, data_set(), steps=1).facts
-    network = small(name).network(SHAPES["colour"], 3)
-    assert facts["parameters"] == sum(p.numel() for p in network.parameters())
-    assert facts["steps"] == 1
-    assert facts["flops_per_image"] > 2 * facts["parameters"]
-    assert facts["seconds"] >= 0
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -586,11 +384,3 @@ def test_the_prior_is_chosen_on_the_held_out_images():
         chosen.add(best)
     assert len(chosen) == 2
     assert MeanColour(0.3).tuned(data) == MeanColour(0.3)
-
-
-@pytest.mark.parametrize("name", FLOORS)
-def test_floors_are_stored_without_pickle(name, tmp_path):
-    data = data_set()
-    fitted(name, data).model.save(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["floor.npz"]
-    np.load(tmp_path / "floor.npz", allow_pickle=False).close()
