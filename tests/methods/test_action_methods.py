@@ -36,11 +36,6 @@ NAMES = [listing.name for listing in listings() if listing.family == "actions"]
 NETWORKS = [name for name in NAMES if issubclass(load(name), Recipe)]
 
 
-def test_the_methods() -> None:
-    assert NAMES == ["c3d", "class-prior", "frame-nearest-neighbour", "two-plus-one"]
-    assert NETWORKS == ["c3d", "two-plus-one"]
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_facts(name) -> None:
     data = data_set()

@@ -1,4 +1,4 @@
-"""What holds for every method of clouds of points, swept over all; and what PointMixup does in training."""
+"""Methods of clouds of points: the network against numpy, what PointMixup does in training, the floors."""
 
 import dataclasses
 import itertools
@@ -25,11 +25,6 @@ from vipriors.train import Recipe
 
 NAMES = [listing.name for listing in listings() if listing.family == "points"]
 NETWORKS = [name for name in NAMES if issubclass(load(name), Recipe)]
-
-
-def test_the_methods() -> None:
-    assert NAMES == ["cloud-nearest-neighbour", "cloud-prior", "point-mixup", "point-net"]
-    assert NETWORKS == ["point-mixup", "point-net"]
 
 
 def test_full_is_the_published_vanilla_point_net() -> None:

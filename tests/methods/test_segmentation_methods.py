@@ -37,7 +37,7 @@ NETWORKS = [name for name in NAMES if issubclass(load(name), Recipe)]
 def test_every_image_has_its_size(name):
     data = data_set()
     sizes = [(9, 7), (48, 32), (24, 16), (1, 1)]
-    model = fitted(name, data, steps=1).model if name in NETWORKS else fitted(name, data).model
+    model = fitted(name, data, steps=1).model
     assert [map_.shape for map_ in model.maps(data.held_out.images, sizes)] == sizes
     assert list(model.maps(data.held_out.images[:0], [])) == []
     with pytest.raises(ValueError, match="shorter"):
@@ -49,8 +49,7 @@ def test_every_image_has_its_size(name):
 def test_images_of_one_colour_and_maps_of_nothing(name, value):
     images = np.full((5, 16, 16, 3), value, np.uint8)
     nothing = Labelled(images, np.full((5, 16, 16), IGNORED, np.uint8))
-    steps = {"steps": 3} if name in NETWORKS else {}
-    fit = fitted(name, TrainingSet(nothing, CLASSES, Invariance(scale=0.2), nothing), **steps)
+    fit = fitted(name, TrainingSet(nothing, CLASSES, Invariance(scale=0.2), nothing), steps=3)
     assert maps_of(fit.model, images).max() < 3
     assert maps_of(fit.model, data_set((3, 16, 16)).held_out.images).max() < 3
 
@@ -58,8 +57,7 @@ def test_images_of_one_colour_and_maps_of_nothing(name, value):
 @pytest.mark.parametrize("name", NAMES)
 def test_classes_that_never_occur_are_not_predicted_by_chance(name):
     data = dataclasses.replace(data_set(), classes=("nothing", "bright", "dark", "never"))
-    steps = {"steps": 20} if name in NETWORKS else {}
-    assert (maps_of(fitted(name, data, **steps).model, data.train.images) == 3).mean() < 0.05
+    assert (maps_of(fitted(name, data, steps=20).model, data.train.images) == 3).mean() < 0.05
 
 
 # Every network
