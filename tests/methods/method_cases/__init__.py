@@ -30,6 +30,20 @@ def same_numbers(one: np.ndarray, other: np.ndarray) -> bool:
     return np.allclose(one, other, atol=1e-5)
 
 
+def nothing(method: Any) -> Mapping[str, Any]:
+    return {}
+
+
+def extremes(images: np.ndarray) -> list[np.ndarray]:
+    """Images of one colour, of stripes and of noise; clouds of one place, and far off."""
+    if images.dtype != np.uint8:
+        return [np.zeros_like(images), np.full_like(images, 7)]
+    stripes = np.zeros_like(images)
+    stripes[..., ::2, :] = 255
+    noise = np.random.default_rng(0).integers(0, 2, images.shape, np.uint8) * np.uint8(255)
+    return [np.zeros_like(images), np.full_like(images, 255), stripes, noise]
+
+
 def all_of(network: nn.Module) -> nn.Module:
     return network
 
@@ -75,8 +89,10 @@ class Case:
     """All that draws random numbers, or keeps something from step to step, turned on."""
     varied: tuple[Mapping[str, Any], ...]
     """Changes each of which makes another network."""
-    plain: Mapping[str, Any] = field(default_factory=dict)
-    """What `varied` starts from."""
+    plain: Callable[[Any], Mapping[str, Any]] = nothing
+    """Of a method: what `varied` starts from."""
+    extremes: Callable[[np.ndarray], list[np.ndarray]] = extremes
+    """Images that differ from the given ones as far as can be."""
     invariances: tuple[Invariance, ...] = (
         Invariance(),
         Invariance(flip=True),

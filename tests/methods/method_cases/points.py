@@ -44,6 +44,10 @@ def few(method: Any) -> Mapping[str, Any]:
     return {"batch_size": 6, "widths": (8, 16), "hidden": (8,), "points": 24}
 
 
+def plain(method: Any) -> Mapping[str, Any]:
+    return {"dropout": 0.0}
+
+
 CASE = Case(
     data=data_set,
     others={"one point": {"points": 1}, "24 points": {"points": 24}},
@@ -62,6 +66,6 @@ CASE = Case(
     ),
     everything={"jitter": 0.02, "label_smoothing": 0.1, "ema": 0.9, "dropout": 0.5},
     varied=({"jitter": 0.02}, {"label_smoothing": 0.1}, {"dropout": 0.5}, {"points": 20}),
-    plain={"dropout": 0.0},
+    plain=plain,
     invariances=(Invariance(), Invariance(flip=True), Invariance(rotate=10), Invariance(scale=0.1)),
 )

@@ -92,6 +92,10 @@ def nearly_all_pixels(one: np.ndarray, other: np.ndarray) -> bool:
     return (one == other).mean() > 0.99
 
 
+def plain(method: Any) -> Mapping[str, Any]:
+    return {"scale": 0.0, "crop": 1.0, "jitter": 0.0, "invert": 0.0, "mix": "none", "class_balance": 0.0}
+
+
 CASE = Case(
     data=data_set,
     others={name: {"shape": SHAPES[name]} for name in ("grey", "13 channels")},
@@ -131,7 +135,7 @@ CASE = Case(
         {"class_balance": 0.5},
         {"label_smoothing": 0.1},
     ),
-    plain={"scale": 0.0, "crop": 1.0, "jitter": 0.0, "invert": 0.0, "mix": "none", "class_balance": 0.0},
+    plain=plain,
     invariances=(
         Invariance(),
         Invariance(flip=True),
