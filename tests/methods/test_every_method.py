@@ -197,9 +197,7 @@ def test_invariances_vary_the_images(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_facts(name, usual):
     facts, case = usual(name)[0].facts, case_of(name)
-    method, data = small(name), case.data()
-    shape = method.seen(data.image_shape) if hasattr(method, "seen") else data.image_shape
-    network = method.network(shape, len(data.classes))
+    network = case.network(small(name), case.data())
     looking = sum(p.numel() for p in case.looks(network).parameters())
     assert facts["parameters"] == sum(p.numel() for p in case.predicts(network).parameters())
     assert facts["steps"] == STEPS

@@ -30,6 +30,10 @@ def same_numbers(one: np.ndarray, other: np.ndarray) -> bool:
     return np.allclose(one, other, atol=1e-5)
 
 
+def network_of(method: Any, data: TrainingSet) -> nn.Module:
+    return method.network(data.image_shape, len(data.classes))
+
+
 def nothing(method: Any) -> Mapping[str, Any]:
     return {}
 
@@ -102,6 +106,8 @@ class Case:
     )
     most: Mapping[str, float] = field(default_factory=lambda: {"tiny": 2e6, "small": 3e7, "full": 2e8})
     """Parameters by preset."""
+    network: Callable[[Any, TrainingSet], nn.Module] = network_of
+    """The network that a method trains on a training set."""
     predicts: Callable[[nn.Module], nn.Module] = all_of
     """The part of a network whose parameters a fit reports."""
     looks: Callable[[nn.Module], nn.Module] = all_of

@@ -43,6 +43,10 @@ def built(method: Any) -> Iterator[nn.Module]:
         yield network
 
 
+def network_of(method: Any, data: TrainingSet) -> nn.Module:
+    return method.network(method.seen(data.image_shape), len(data.classes))
+
+
 def few(method: Any) -> Mapping[str, Any]:
     return {"batch_size": 6, "width": 4, "frames": 3}
 
@@ -72,5 +76,6 @@ CASE = Case(
         "ema": 0.9,
     },
     varied=({"crop": 0.5}, {"jitter": 0.4}, {"strides": (1, 2)}, {"label_smoothing": 0.1}),
+    network=network_of,
     most={"tiny": 1e6, "small": 1e7, "full": 1e8},
 )
