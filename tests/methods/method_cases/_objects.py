@@ -82,8 +82,9 @@ def outputs(model: Any, images: np.ndarray) -> list[np.ndarray]:
     """A row for each object found: score, class, box, mask."""
     found = []
     for one in model.detect(images):
-        masks = np.zeros((len(one.classes), 0)) if one.masks is None else one.masks
-        parts = [one.scores[:, None], one.classes[:, None], one.boxes, masks.reshape(len(one.classes), -1)]
+        parts = [one.scores[:, None], one.classes[:, None], one.boxes]
+        if one.masks is not None:
+            parts.append(one.masks.reshape(len(one.masks), np.prod(one.masks.shape[1:])))
         found.append(np.concatenate(parts, axis=1, dtype=np.float64))
     return found
 
