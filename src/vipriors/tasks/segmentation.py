@@ -180,7 +180,9 @@ def score(predictions: Predictions, labels: Labels, index: MapIndex, class_names
     counts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*groups, *of_instances, BOUNDARY)}
     total = np.zeros((256, 257))
     # By id: which images a bootstrap draws, and so the interval, must not hang on the order of the index.
-    for id_, size, png in sorted(zip(index.ids, index.sizes, predictions.maps, strict=True), key=itemgetter(0)):
+    for id_, size, png in sorted(
+        zip(index.ids, index.sizes, predictions.maps, strict=True), key=itemgetter(0)
+    ):
         truth, instances = labels.images[id_].load(id_)
         predicted = None if png is None else _decoded(png, id_, size)
         confusion = confusion_of(truth, predicted)

@@ -152,6 +152,15 @@ class PartScore(Number):
     metric: str
 
 
+class Lost(Answer):
+    """Where average precision (AP) is lost, in percent; rounded, so that it tells of no single object."""
+
+    ap: float
+    foreground: float = Field(description="The overlap from which on an object is found.")
+    delta_ap: dict[str, float] = Field(description="What each of the six types of error costs.")
+    special: dict[str, float] = Field(description="What all that is wrong costs, and all that is missing.")
+
+
 class Details(Answer):
     """What stands behind the score on a part of the test."""
 
@@ -163,6 +172,7 @@ class Details(Answer):
         description="Numbers of each class; null where the class has too few samples to tell of them."
     )
     per_category: list[dict[str, Any]]
+    lost: Lost | None = Field(description="Of tasks that find objects.")
 
 
 class Submission(Answer):
