@@ -109,7 +109,9 @@ class Line(Answer):
     kind: str = Field(description="Single model or ensemble.")
     data: str = Field(description="Data that were learned from.")
     parameters: int | None
-    cost: str = Field(description="Of training.")
+    cost: str = Field(description="Of training, in words.")
+    gpu_hours: float | None = Field(description="Of training.")
+    flops: float | None = Field(description="Floating-point operations for one test image.")
 
 
 class Leaderboard(Answer):
@@ -319,4 +321,6 @@ def _line(line: standings.Line) -> Line:
         data=said.data,
         parameters=said.parameters,
         cost=said.cost,
+        gpu_hours=said.gpu_hours,
+        flops=said.flops,
     )

@@ -19,7 +19,8 @@ from vipriors.problems import BadInput, Problem
 
 router = APIRouter(include_in_schema=False)
 
-DECLARED = ("kind", "data", "parameters", "cost", "card")
+DECLARED = ("kind", "data", "parameters", "gpu_hours", "flops", "cost", "card")
+NUMBERS = ("parameters", "gpu_hours", "flops")
 
 
 @router.get("/c/{name}/submit")
@@ -57,8 +58,8 @@ def _take(visit: Visitor, name: str, upload: Upload) -> Receipt:
     if upload.file is None or not upload.name:
         raise BadInput.single("file", "none was chosen")
     given: dict[str, Any] = {key: upload.form[key] for key in DECLARED if upload.form[key].strip()}
-    if "parameters" in given:
-        given["parameters"] = given["parameters"].strip().replace(" ", "").replace(",", "").replace("_", "")
+    for key in given.keys() & set(NUMBERS):
+        given[key] = given[key].strip().replace(" ", "").replace(",", "").replace("_", "")
     return submit(
         visit.board,
         visit.signed_in.id,
