@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Sequence
 
 from vipriors.board.core import Board, NotFound
+from vipriors.tasks.archive import pack
 
 CAPTIONS = "captions.json"
 MOST = 2**27
@@ -19,13 +20,9 @@ def keep(board: Board, drawn: Sequence[dict[str, str]]) -> str | None:
     """Keeps pictures as `picturing` gives them, and says under which key; None if there are none."""
     if not drawn:
         return None
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr(CAPTIONS, json.dumps([one["caption"] for one in drawn]))
-        for number, one in enumerate(drawn):
-            archive.writestr(f"{number}.png", base64.b64decode(one["png"]))
-    stream.seek(0)
-    return board.files.put(stream, MOST).key
+    captions = json.dumps([one["caption"] for one in drawn]).encode()
+    files = [(f"{number}.png", base64.b64decode(one["png"])) for number, one in enumerate(drawn)]
+    return board.files.put(io.BytesIO(pack([(CAPTIONS, captions), *files])), MOST).key
 
 
 def captions(board: Board, key: str | None) -> list[str]:

@@ -8,7 +8,6 @@ tells nothing of labels or of the split. Re-identification keeps the whole galle
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -23,16 +22,18 @@ from PIL import Image
 from vipriors.challenges.schema import Challenge
 from vipriors.data.clips import read_clip
 from vipriors.data.files import FilePart
-from vipriors.data.images import encode_png, read_image
+from vipriors.data.images import read_image
 from vipriors.data.packed import PreparedFiles
 from vipriors.data.place import file_name, kind_of
 from vipriors.data.points import read_points
 from vipriors.data.prepared import ANNOTATIONS, read_prepared
 from vipriors.data.sources import AnnotatedSource
 from vipriors.data.subset import cut
+from vipriors.pictures import png
 from vipriors.pictures.clouds import views
 from vipriors.pictures.rankings import HEIGHT
 from vipriors.problems import BadInput
+from vipriors.tasks import archive
 from vipriors.tasks.reid_matrix import QueryIndex
 from vipriors.tasks.segmentation_labels import id_of
 
@@ -117,12 +118,9 @@ def pack(test: TestFiles, task: str, index: Any) -> bytes | None:
         shown = {id_: _small(pixels) for id_, pixels in shown.items()}
     if not shown:
         return None
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(INDEX, json.dumps({"shown": list(shown), "gallery": list(gallery)}))
-        for number, pixels in enumerate([*shown.values(), *gallery.values()]):
-            archive.writestr(f"{number}.png", encode_png(pixels))
-    return stream.getvalue()
+    told = json.dumps({"shown": list(shown), "gallery": list(gallery)}).encode()
+    files = [(f"{n}.png", png(pixels)) for n, pixels in enumerate([*shown.values(), *gallery.values()])]
+    return archive.pack([(INDEX, told), *files])
 
 
 class Samples:
