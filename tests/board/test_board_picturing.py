@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -196,6 +197,15 @@ def test_what_fails_after_the_score_leaves_it(tmp_path: Path, body: str, limits:
     flush = "\nsys.stdout.flush()" if "write('{')" in body else ""
     outcome = run(job_for(tmp_path, b""), limits, program=child(FIRST + body + flush + tail))
     assert outcome == Outcome([], {"all": {"n": 1}})
+
+
+def test_what_hangs_after_the_score_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "ASK_EVERY", 0.1)
+    (tmp_path / "go").touch()
+    body = FIRST + f"import pathlib\npathlib.Path({str(tmp_path / 'go')!r}).unlink()\ntime.sleep(600)"
+    clock = SimpleNamespace(monotonic=lambda: 0.0 if (tmp_path / "go").exists() else 1000.0)
+    monkeypatch.setattr(scoring, "time", clock)
+    assert run(job_for(tmp_path, b""), AMPLE, program=child(body)) == Outcome([], {"all": {"n": 1}})
 
 
 def test_the_last_answer_counts(tmp_path: Path) -> None:

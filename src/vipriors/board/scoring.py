@@ -139,7 +139,7 @@ def run(
                 program, stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env=environment
             )
             try:
-                _wait(process, limits, wanted)
+                ended = _wait(process, limits, wanted)
             finally:
                 process.kill()
                 process.wait()
@@ -151,6 +151,8 @@ def run(
         if whole:
             log.warning("what is told beside a score failed with %d: %s", process.returncode, said)
             return _outcome_of(job, limits, whole)
+        if not ended:
+            raise ScorerFault(f"the scorer took more than {limits.wall_seconds:.0f} s")
         if process.returncode == -signal.SIGXCPU:
             return _too_much(job, f"{limits.cpu_seconds:,} seconds of CPU time")
         raise ScorerFault(f"the scorer ended with {process.returncode}: {said}")
@@ -240,17 +242,18 @@ def _answer(said: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _wait(process: subprocess.Popen[bytes], limits: Limits, wanted: Callable[[], bool] | None) -> None:
+def _wait(process: subprocess.Popen[bytes], limits: Limits, wanted: Callable[[], bool] | None) -> bool:
+    """Waits for a process to end, and says whether it did in time."""
     end = time.monotonic() + limits.wall_seconds
     while True:
         try:
             process.wait(ASK_EVERY)
-            return
+            return True
         except subprocess.TimeoutExpired:
             if wanted is not None and not wanted():
                 raise NotWanted from None
             if time.monotonic() > end:
-                raise ScorerFault(f"the scorer took more than {limits.wall_seconds:.0f} s") from None
+                return False
 
 
 def _outcome_of(job: Job, limits: Limits, answer: bytes) -> Outcome:
