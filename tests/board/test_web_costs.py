@@ -28,7 +28,7 @@ def test_the_form_takes_and_keeps_them(board: Board) -> None:
     page = words(ada.get(f"/s/{id_}"))
     assert "Operations for one image 1.8 G" in page and "Training cost 1 k GPU hours" in page
     again = ada.get("/c/tiny/submit").text
-    assert 'value="1000.5"' in again and 'value="1800000000.0"' in again
+    assert 'value="1000.5"' in again and 'value="1800000000"' in again
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "many", "1e40"])

@@ -92,9 +92,14 @@ def _form(
             tab="submit",
             problems=problems,
             of_fields=of_fields,
-            kept=kept if kept is not None else {key: str(value) for key, value in (last or {}).items()},
+            kept=kept if kept is not None else {key: _typed(value) for key, value in (last or {}).items()},
             most=visit.board.settings.upload_bytes,
         )
+
+
+def _typed(value: Any) -> str:
+    """A value as a person would type it."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _last_declaration(visit: Visitor, name: str) -> dict[str, Any]:
