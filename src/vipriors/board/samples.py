@@ -175,15 +175,18 @@ def _some(
 def _pixels(data: bytes, media: str, name: str) -> Pixels:
     """What is shown of a file `(H, W, 3)`."""
     if media == "clips":
-        frame = read_clip(data, frames=1, name=name)[0]
+        frame: Pixels = read_clip(data, frames=1, name=name)[0]
         return frame[:, :, :3] if frame.shape[2] >= 3 else frame[:, :, :1].repeat(3, axis=2)
     if media == "points":
-        return views(read_points(data, name=name))[:, :, None].repeat(3, axis=2)
+        cloud: Pixels = views(read_points(data, name=name))
+        return cloud[:, :, None].repeat(3, axis=2)
     return read_image(data, channels=3, max_pixels=MOST_PIXELS, name=name)
 
 
 def _small(pixels: Pixels) -> Pixels:
-    """At the height in which rankings show it."""
+    """At most of the height in which rankings show it."""
+    if pixels.shape[0] <= HEIGHT:
+        return pixels
     width = max(1, round(HEIGHT * pixels.shape[1] / pixels.shape[0]))
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, HEIGHT)))
 
