@@ -79,10 +79,10 @@ def _picture(
             return _objects(image, things, names)
         case reid.Predictions(_, distances):
             order = np.argsort(distances[place], kind="stable")[: NEAREST + 1].tolist()
-            first = [truth.index.gallery[k] for k in order if np.isfinite(distances[place, k])]
+            ids = [truth.index.gallery[k] for k in order if np.isfinite(distances[place, k])]
             nearest = [
                 found
-                for id_ in first
+                for id_ in ids
                 if id_ != truth.index.queries[place] and (found := samples.of_gallery(id_)) is not None
             ]
             said = "the query on the left, then what is nearest to it"
