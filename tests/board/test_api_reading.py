@@ -27,7 +27,8 @@ def score(board: Board, submission: str) -> None:
     assert todo is not None
     with board.files.local(todo.file_key) as file, board.files.local(todo.labels_key) as labels:
         job = Job(str(file), "x", todo.task, str(labels), todo.classes, todo.split_seed, todo.public_share)
-        jobs.finish(board.database, todo, work(job).scores)
+        *_, outcome = work(job)
+        jobs.finish(board.database, todo, outcome.scores)
 
 
 def test_challenges(board: Board) -> None:

@@ -76,6 +76,8 @@ def test_a_raw_body(board: Board) -> None:
         "data": "the given",
         "parameters": 7,
         "cost": "",
+        "gpu_hours": None,
+        "flops": None,
         "card": "",
     }
     assert ada.get(f"{answer.headers['location']}/file").content == FILE

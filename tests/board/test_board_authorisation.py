@@ -3,6 +3,7 @@
 A route without a line in `EXPECTED` fails: whoever adds one says here who may use it.
 """
 
+import base64
 import io
 import logging
 import re
@@ -19,10 +20,12 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from vipriors.board import inviting, service, signing, submitting, tokens
+from vipriors.board import inviting, pictured, service, signing, submitting, tokens
 from vipriors.board.core import Board
 from vipriors.board.models import SCORED, ApiToken, Attachment, Challenge, Person, Score, SignIn, Submission
 from vipriors.board.web.app import make_app
+from vipriors.diagnose.errors import KINDS
+from vipriors.diagnose.tide import SPECIAL
 
 ROLES = ("nobody", "ada", "bob", "olga", "otto", "root")
 """Nobody in particular; a participant; one of another team; the organizer of the challenge; that of another
@@ -94,6 +97,7 @@ POST   /s/{id}/audit                              303 404 404 400 404 400
 GET    /s/{id}/judge                              303 404 404 200 404 200
 POST   /s/{id}/judge                              303 404 404 303 404 303
 GET    /s/{id}/file                               303 200 404 200 404 200
+GET    /s/{id}/pictures/{number}                  303 200 404 200 404 200
 GET    /s/{id}/status                             303 200 404 200 404 200
 GET    /sign-in                                   200 200 200 200 200 200
 POST   /sign-in                                   400 400 400 400 400 400
@@ -227,6 +231,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 due=1 if name == "waiting" else None,
                 declaration={"card": f"card-of-{name}"},
             )
+            drawn = {
+                "caption": f"caption-of-{name}",
+                "png": base64.b64encode(f"drawn-of-{name}".encode()).decode(),
+            }
+            made.pictures_key = pictured.keep(board, [drawn] * 8)
             session.add(made)
             session.flush()
             ids[name] = made.id
@@ -241,6 +250,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                         "scores": {"top1": value},
                         "intervals": {"top1": [value] * 2},
                     }
+                    costs = dict.fromkeys((*KINDS, *SPECIAL), 100 * value)
+                    record["tide"] = {
+                        "ap": 100 * value,
+                        "foreground": 0.5,
+                        "delta_ap": costs,
+                        "special": costs,
+                    }
+                    record["tide"]["counts"] = {"Cls": 987654}
                     details = {"n_test": 20, "confusion": [[987654, 1]], "n_predicted": 1}
                     row = Score(submission=made, part=part, labels_version=version, value=value)
                     row.low = row.high = value
@@ -297,7 +314,7 @@ def secrets_of(world: World, role: str) -> list[str]:
         for challenge in session.scalars(select(Challenge)):
             found += [challenge.split_seed, challenge.labels_key, challenge.labels_sha256]
         for made in session.scalars(select(Submission)):
-            found.append(made.file_key)
+            found += [made.file_key, str(made.pictures_key)]
         found += [row.token_hash for kind in (ApiToken, SignIn) for row in session.scalars(select(kind))]
     concerns = {  # whom something of somebody's concerns beside the admin
         "ada": ("ada", "olga"),
@@ -308,6 +325,7 @@ def secrets_of(world: World, role: str) -> list[str]:
     for name, who in concerns.items():
         if role not in (*who, "root"):
             found += [f"file-of-{name}", f"message-to-{name}", f"card-of-{name}", world.ids[name]]
+            found += [f"caption-of-{name}", f"drawn-of-{name}"]
     if role not in ("olga", "root"):
         for value in (PRIVATE, ALL):
             found += [str(value)[:6], f"{100 * value:.1f}", f"{100 * value:.2f}"]

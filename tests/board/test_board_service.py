@@ -212,7 +212,8 @@ def test_a_right_file_waits_to_be_scored(any_board: Board) -> None:
     receipt = send(any_board, ada, predictions(30), declaration={"kind": "ensemble", "parameters": 7})
     found = look(any_board, receipt.submission.id)
     assert (found.state, found.due, found.late, receipt.again) == ("queued", 1, False, False)
-    assert found.declaration == {"kind": "ensemble", "data": "", "parameters": 7, "cost": "", "card": ""}
+    costs = {"parameters": 7, "cost": "", "gpu_hours": None, "flops": None}
+    assert found.declaration == {"kind": "ensemble", "data": "", **costs, "card": ""}
     with any_board.files.open(found.file_key) as file:
         assert file.read() == predictions(30)
     with any_board.database.reading() as session:

@@ -262,6 +262,7 @@ def test_only_what_is_known_to_tell_no_label_gets_through() -> None:
         "n": 8,
         "per_class": [{"class": "cat", "n": 9, "AP": 0.1235}],
         "per_category": [{"category": "animal", "iou": 0.5}],
+        "lost": None,
     }
 
 

@@ -34,7 +34,8 @@ def score(board: Board, submission: str) -> None:
         job = scoring.Job(
             str(file), "p.csv", work.task, str(truth), work.classes, work.split_seed, work.public_share
         )
-        jobs.finish(board.database, work, scoring.work(job).scores)
+        *_, outcome = scoring.work(job)
+        jobs.finish(board.database, work, outcome.scores)
 
 
 def standings(board: Board) -> list[tuple[Any, ...]]:

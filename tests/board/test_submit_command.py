@@ -135,7 +135,7 @@ def test_a_run_folder_fills_the_declaration(
     words = ["run", "digits", "nearest-neighbour", "--out", str(run), "--data", str(tmp_path / "data")]
     assert main(words) == 0
     record = json.loads((run / "record.json").read_text())
-    record["facts"] |= {"parameters": 1234, "seconds": 5.4}
+    record["facts"] |= {"parameters": 1234, "seconds": 5.4, "flops_per_image": 2000}
     record["environment"]["processor"] = "a good CPU"
     (run / "record.json").write_text(json.dumps(record))
     (tmp_path / "card.md").write_text("# Ours")
@@ -151,12 +151,17 @@ def test_a_run_folder_fills_the_declaration(
         "data": "100 images of digits, subset seed 0",
         "parameters": 1234,
         "cost": "5 s on a good CPU",
+        "gpu_hours": None,
+        "flops": 2000,
     }
     service.cancel(served[0], made.person_id, made.id)
-    words = [*options, "--no-wait", "--card", tmp_path / "card.md", "--parameters", "7"]
+    record["environment"]["device"] = "a good GPU"
+    (run / "record.json").write_text(json.dumps(record))
+    words = [*options, "--no-wait", "--card", tmp_path / "card.md", "--parameters", "7", "--flops", "3e6"]
     assert submit("digits", run, *words) == 0
-    made = sent_by(served[0], "test_a_run_folder_fills_the_declaration")[-1]
-    assert (made.declaration["card"], made.declaration["parameters"]) == ("# Ours", 7)
+    said = sent_by(served[0], "test_a_run_folder_fills_the_declaration")[-1].declaration
+    assert (said["card"], said["parameters"], said["flops"]) == ("# Ours", 7, 3e6)
+    assert said["gpu_hours"] == pytest.approx(5.4 / 3600) and said["cost"] == "5 s on a good GPU"
     (run / "predictions.csv").write_bytes(digits_file())
     capsys.readouterr()
     assert submit("digits", run, *options) == 1

@@ -13,11 +13,12 @@ from vipriors.challenges.schema import Challenge, read_challenge
 from vipriors.cli import main
 from vipriors.data.subset import cut
 from vipriors.data.verify import verify
+from vipriors.pictures.clouds import GAP, SIDE, views
 from vipriors.problems import BadInput
 from vipriors.report import write_report
 from vipriors.report.finished import read_run
 from vipriors.report.pictures import pictures_of
-from vipriors.report.pictures.points import COUNT, GAP, SIDE, views
+from vipriors.report.pictures.points import COUNT
 from vipriors.runs.audit import audit
 from vipriors.runs.predict import predict
 from vipriors.runs.prepared import RunData, find_data

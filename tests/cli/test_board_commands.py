@@ -106,7 +106,8 @@ def score(board: Board) -> None:
             job = scoring.Job(
                 str(file), "p", work.task, str(labels), work.classes, work.split_seed, work.public_share
             )
-            jobs.finish(board.database, work, scoring.work(job).scores)
+            *_, outcome = scoring.work(job)
+            jobs.finish(board.database, work, outcome.scores)
 
 
 def test_adding_a_challenge(said: Said) -> None:

@@ -9,10 +9,10 @@ from PIL import Image
 from test_pictures_objects import BOX, NAMES, SIZE, TESTS, made, shape_of, task  # noqa: F401
 
 from vipriors.diagnose.predictions import diagnose_files
+from vipriors.pictures.objects import LEAST_SCORE, PANEL, Thing
 from vipriors.report import write_report
 from vipriors.report.finished import read_run
 from vipriors.report.lost import COUNT, FOUND, TRUTH, draw, lost_of, worst
-from vipriors.report.pictures._objects import LEAST_SCORE, PANEL, Thing
 
 # In the made run an ant in image n is found moved by n pixels: badly placed from n = 5 on. A faint cat lies
 # wherever an ant is.

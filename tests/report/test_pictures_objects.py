@@ -12,22 +12,11 @@ from PIL import Image
 from vipriors.challenges.schema import Challenge
 from vipriors.data.images import encode
 from vipriors.data.manifest import Row, manifest_hash, write_manifest
+from vipriors.pictures.objects import LEAST_SCORE, PANEL, Thing, box_of, mask_of, panel
 from vipriors.problems import BadInput
 from vipriors.report.finished import read_run
 from vipriors.report.pictures import pictures_of
-from vipriors.report.pictures._objects import (
-    COUNT,
-    GAP,
-    LEAST_SCORE,
-    PANEL,
-    Tally,
-    Thing,
-    box_overlap,
-    mask_overlap,
-    panel,
-    tally,
-)
-from vipriors.report.pictures.instances import box_of, mask_of
+from vipriors.report.pictures._objects import COUNT, GAP, Tally, box_overlap, mask_overlap, tally
 from vipriors.runs.records import Counts, RunRecipe, RunRecord
 from vipriors.tasks import rle
 

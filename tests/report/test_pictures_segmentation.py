@@ -9,20 +9,11 @@ import pytest
 from PIL import Image
 
 from vipriors.challenges.schema import Challenge
+from vipriors.pictures.maps import GAP, OPACITY, PANEL, colour, half, legend
 from vipriors.problems import BadInput
 from vipriors.report import write_report
 from vipriors.report.finished import FinishedRun, read_run
-from vipriors.report.pictures.segmentation import (
-    COUNT,
-    GAP,
-    OPACITY,
-    PANEL,
-    colour,
-    half,
-    legend,
-    pictures,
-    score_of,
-)
+from vipriors.report.pictures.segmentation import COUNT, pictures, score_of
 from vipriors.runs.prepared import RunData, find_data
 from vipriors.runs.records import Counts, RunRecipe, RunRecord
 from vipriors.tasks import segmentation

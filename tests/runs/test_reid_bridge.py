@@ -20,10 +20,10 @@ from vipriors.challenges.schema import Challenge
 from vipriors.data.images import encode_png
 from vipriors.data.prepare import prepare
 from vipriors.data.sources.base import AnnotatedSource, Named, SourceSample
+from vipriors.pictures import rankings
 from vipriors.problems import BadInput
 from vipriors.report.finished import read_run
 from vipriors.report.pictures import pictures_of
-from vipriors.report.pictures import reid as reid_pictures
 from vipriors.runs import bridges
 from vipriors.runs.bridges import reid as bridge
 from vipriors.runs.prepared import RunData, find_data
@@ -326,12 +326,12 @@ def test_pictures_of_the_worst_to_the_best(guessed: Path, data: RunData) -> None
 
 def test_frames_tell_matches(finished: Path, data: RunData) -> None:
     image = np.full((24, 12, 3), 77, np.uint8)
-    strip = reid_pictures._strip(np.stack([image] * 4), np.array([True, False, True]))
+    strip = rankings.strip(np.stack([image] * 4), np.array([True, False, True]))
     width = 48 + 2 * 4
     starts = [0, width + 18, 2 * width + 24, 3 * width + 30]
     assert strip.shape == (104, starts[-1] + width, 3)
     edge, inner = [tuple(strip[50, s]) for s in starts], [tuple(strip[50, s + 3]) for s in starts]
-    white, green, red, grey = (255,) * 3, reid_pictures.MATCH, reid_pictures.OTHER, reid_pictures.QUERY
+    white, green, red, grey = (255,) * 3, rankings.MATCH, rankings.OTHER, rankings.QUERY
     assert edge == [white, green, white, green]
     assert inner == [grey, green, red, green]
     assert all((strip[4:100, s + 4 : s + 52] == 77).all() for s in starts)
@@ -379,5 +379,5 @@ def test_pictures_of_another_runs_labels_are_refused(finished: Path, own: RunDat
 
 
 def test_grey_images_have_pictures(tmp_path: Path) -> None:
-    strip = reid_pictures._strip(np.full((2, 10, 30, 1), 9, np.uint8), np.array([False]))
+    strip = rankings.strip(np.full((2, 10, 30, 1), 9, np.uint8), np.array([False]))
     assert (strip[4:100, 4 : 4 + 288] == 9).all()

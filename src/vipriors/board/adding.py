@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
 from vipriors import tasks
-from vipriors.board import jobs
+from vipriors.board import jobs, samples
 from vipriors.board.acting import challenge_to_run, may_administer, note
 from vipriors.board.core import Board
 from vipriors.board.models import Challenge, Organizer, Phase
@@ -27,6 +28,9 @@ from vipriors.tasks.archive import pack
 MOST_LABELS = 2**34
 """Bytes of a labels file."""
 
+MOST_IMAGES = 2**30
+"""Bytes of a few images of the test."""
+
 
 def add_challenge(
     board: Board,
@@ -34,6 +38,7 @@ def add_challenge(
     labels: Path | None = None,
     source: Path | None = None,
     *,
+    images: Path | None = None,
     phases: Sequence[PhasePlan] = (),
     public_share: float = 0.5,
     hidden: bool = False,
@@ -50,6 +55,8 @@ def add_challenge(
         file: the challenge's YAML file.
         labels: of its test, a file or folder; by default they are taken from its source.
         source: the copy of its images, where labels come from them and it has no embedded ones.
+        images: a prepared folder, with images of the test to draw predictions on; by default they are taken
+            from where the labels are, if images are there.
         phases: in their order; by default one that starts now, never ends and shows scores.
         public_share: of the test ids, above 0; 1 makes all of them public.
         hidden: from everybody but its organizers.
@@ -74,13 +81,20 @@ def add_challenge(
         may_administer(session, by)
         if session.scalar(select(Challenge.id).where(Challenge.name == challenge.name)):
             raise BadInput.single(f"{file}, name", taken)
+    from_source = labels is None
     with ExitStack() as stack:
         if labels is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vipriors-labels-")))
             labels, classes = write_test_labels(challenge, source, folder)
         else:
             classes = class_names(challenge)
-        stored, labels_name = _keep_labels(board, labels, challenge.task, classes)
+        stored, labels_name, index = _keep_labels(board, labels, challenge.task, classes)
+    images_key = None
+    if images is not None:
+        images_key = _keep_images(board, samples.of_prepared(images), challenge.task, index)
+    elif from_source or challenge.source.world:
+        with suppress(BadInput):  # labels may be known where images are not at hand
+            images_key = _keep_images(board, samples.of_source(challenge, source), challenge.task, index)
     texts = {
         "description": challenge.description,
         "rules": "\n".join(f"- {rule}" for rule in challenge.rules),
@@ -96,6 +110,7 @@ def add_challenge(
         labels_key=stored.key,
         labels_name=labels_name,
         labels_sha256=stored.sha256,
+        images_key=images_key,
         classes=list(classes or ()),
         split_seed=secrets.token_hex(16),
         public_share=public_share,
@@ -138,7 +153,7 @@ def rescore(
         challenge = challenge_to_run(session, by, challenge_name)
     stored = None
     if labels is not None:
-        stored, labels_name = _keep_labels(board, labels, challenge.task, challenge.classes or None)
+        stored, labels_name, _ = _keep_labels(board, labels, challenge.task, challenge.classes or None)
     with board.database.writing() as session, session.begin():
         challenge = challenge_to_run(session, by, challenge_name)
         before = {"labels_key": challenge.labels_key, "labels_version": challenge.labels_version}
@@ -161,11 +176,48 @@ def rescore(
     return count
 
 
+def set_images(
+    board: Board, challenge_name: str, images: Path, *, reason: str = "", by: int | None = None
+) -> None:
+    """Gives a challenge images of its test, on which the predictions of later submissions are drawn.
+
+    Args:
+        board: the board.
+        challenge_name: name of the challenge.
+        images: a prepared folder.
+        reason: for the log.
+        by: who does it; None for the command line.
+
+    Raises:
+        NotFound: there is no such challenge, as far as the person may know.
+        Forbidden: the person does not run it.
+        BadInput: it is no prepared folder, or has none of the test's images that could be shown.
+    """
+    with board.database.reading() as session:
+        challenge = challenge_to_run(session, by, challenge_name)
+    with board.files.local(challenge.labels_key) as labels:
+        index = tasks.load(challenge.task).open_truth(labels, challenge.classes or None).index
+    key = _keep_images(board, samples.of_prepared(images), challenge.task, index)
+    with board.database.writing() as session, session.begin():
+        challenge = challenge_to_run(session, by, challenge_name)
+        challenge.images_key = key
+        note(session, by, challenge, "set images", challenge.name, reason=reason)
+
+
+def _keep_images(board: Board, test: samples.TestFiles, task: str, index: Any) -> str:
+    """Keeps some of the test's images."""
+    content = samples.pack(test, task, index)
+    if content is None:
+        expected = "expected images, clips or clouds with the ids that the labels have"
+        raise BadInput.single("test images", f"there is none that could be shown; {expected}")
+    return board.files.put(io.BytesIO(content), MOST_IMAGES).key
+
+
 def _keep_labels(
     board: Board, labels: Path, task: str, classes: Sequence[str] | None
-) -> tuple[StoredFile, str]:
-    """Reads labels, a file or a folder of label maps, and keeps them as one file."""
-    tasks.load(task).open_truth(labels, classes)
+) -> tuple[StoredFile, str, Any]:
+    """Reads labels, a file or a folder of label maps, and keeps them as one file; also gives their index."""
+    index = tasks.load(task).open_truth(labels, classes).index
     with tempfile.TemporaryDirectory(prefix="vipriors-labels-") as folder, os_errors(labels):
         name = labels.name
         if labels.is_dir():
@@ -175,4 +227,4 @@ def _keep_labels(
             labels = Path(folder) / name
             labels.write_bytes(content)
         with labels.open("rb") as stream:
-            return board.files.put(stream, MOST_LABELS), name
+            return board.files.put(stream, MOST_LABELS), name, index

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from vipriors.board.models import Row, SchemaVersion
 from vipriors.problems import BadInput
 
-VERSION = 1
+VERSION = 2
 """Of the tables; it also pins which scoring workers may take up each other's work."""
 
 BUSY_MILLISECONDS = 30_000

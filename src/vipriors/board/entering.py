@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from vipriors.board.intake import unwrap
 from vipriors.challenges import find
@@ -72,11 +73,19 @@ def of_run(folder: Path, challenge: str) -> tuple[Path, dict[str, Any]]:
     }
     if isinstance(parameters := record.facts.get("parameters"), int):
         declaration["parameters"] = parameters
+    if _is_positive(flops := record.facts.get("flops_per_image")):
+        declaration["flops"] = flops
     if isinstance(seconds := record.facts.get("seconds"), int | float):
         machine = record.environment
         device = machine.get("device") if machine.get("device") not in (None, "cpu") else None
+        if device and _is_positive(seconds):
+            declaration["gpu_hours"] = seconds / 3600
         declaration["cost"] = f"{seconds:,.0f} s on {device or machine.get('processor', 'a CPU')}"[:200]
     return file, declaration
+
+
+def _is_positive(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
 
 
 def _card(recipe: RunRecipe) -> str:

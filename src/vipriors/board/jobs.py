@@ -53,6 +53,7 @@ class Work:
     file_name: str
     task: str
     labels_key: str
+    images_key: str | None
     classes: Sequence[str]
     split_seed: str
     public_share: float
@@ -79,6 +80,7 @@ def begin(database: Database, submission: str, version: int) -> Work | None:
             row.file_name,
             challenge.task,
             challenge.labels_key,
+            challenge.images_key,
             tuple(challenge.classes),
             challenge.split_seed,
             challenge.public_share,
@@ -93,8 +95,20 @@ def is_wanted(database: Database, work: Work) -> bool:
     return due == work.version
 
 
-def finish(database: Database, work: Work, scores: Mapping[str, Mapping[str, Any] | None]) -> bool:
-    """Writes the scores of each part and makes the submission scored; False if it was not due any more."""
+def finish(
+    database: Database,
+    work: Work,
+    scores: Mapping[str, Mapping[str, Any] | None],
+    pictures_key: str | None = None,
+) -> bool:
+    """Writes the scores of each part and makes the submission scored; False if it was not due any more.
+
+    Args:
+        database: the board's.
+        work: what was scored.
+        scores: of each part.
+        pictures_key: of pictures of its predictions in the file store.
+    """
     with database.writing() as session, session.begin():
         challenge, row = _locked(session, work.submission)
         if row.due != work.version:
@@ -113,6 +127,7 @@ def finish(database: Database, work: Work, scores: Mapping[str, Mapping[str, Any
                     record=dict(record or {}),
                 )
             )
+        row.pictures_key = pictures_key or row.pictures_key
         _end(session, challenge, row, SCORED, "")
     return True
 

@@ -103,6 +103,8 @@ class Challenge(Row):
     """Of the labels in the file store: a file, or a zip of label maps."""
     labels_name: Mapped[str]
     labels_sha256: Mapped[str] = mapped_column(String(64))
+    images_key: Mapped[str | None]
+    """Of a few images of the test in the file store, on which predictions are drawn; see `samples`."""
     labels_version: Mapped[int] = mapped_column(default=1)
     """Goes up when labels or the way of scoring change, and with it every score is made anew."""
     shown_version: Mapped[int] = mapped_column(default=1)
@@ -243,6 +245,8 @@ class Submission(Row):
     attempts: Mapped[int] = mapped_column(default=0)
     """How often scoring with the version that is due has begun."""
     finished: Mapped[datetime | None]
+    pictures_key: Mapped[str | None]
+    """Of pictures of its predictions in the file store; see `picturing`."""
     declaration: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Single model or ensemble, data used, parameters, cost, method card, as the team says."""
     chosen: Mapped[bool] = mapped_column(default=False)

@@ -80,13 +80,13 @@ def restrict(truth: Truth, predictions: Any, which: Positions) -> tuple[Truth, A
             found, results = _in_images(results, which)
             annotated, objects = _in_images(labels.objects, which)
             predictions = detection.Predictions(results, boxes[found])
-            index = replace(index, ids=_at(index.ids, which), sizes=_at(index.sizes, which))
+            index = _of_images(index, which)
             labels = detection.Labels(index, objects, labels.boxes[annotated])
         case instances.Predictions(results, masks):
             found, results = _in_images(results, which)
             annotated, objects = _in_images(labels.objects, which)
             predictions = instances.Predictions(results, rle.chosen(masks, found))
-            index = replace(index, ids=_at(index.ids, which), sizes=_at(index.sizes, which))
+            index = _of_images(index, which)
             labels = instances.Labels(index, objects, rle.chosen(labels.masks, annotated))
         case _:
             raise TypeError(f"cannot restrict {type(predictions)}")
@@ -96,6 +96,14 @@ def restrict(truth: Truth, predictions: Any, which: Positions) -> tuple[Truth, A
 def _of_single_labels(truth: Truth, which: Positions) -> tuple[Any, dict[str, int]]:
     index = replace(truth.index, ids=_at(truth.index.ids, which))
     return index, {id_: truth.labels[id_] for id_ in index.ids}
+
+
+def _of_images(index: coco.Index, which: Positions) -> coco.Index:
+    listed = index.listed
+    if listed is not None:
+        new = {position: number for number, position in enumerate(which.tolist())}
+        listed = tuple(new[position] for position in listed if position in new)
+    return replace(index, ids=_at(index.ids, which), sizes=_at(index.sizes, which), listed=listed)
 
 
 def _in_images(objects: Any, which: Positions) -> tuple[Positions, Any]:

@@ -4,6 +4,9 @@ The process gets no environment but what it needs, so no credentials, and on Lin
 lets it give that up; it dies with the process that started it. What it reads are two files, predictions and
 labels; what it answers is JSON.
 
+Once a file is scored its pictures are drawn and its errors diagnosed, within the same limits. Should that
+fail, the scores stand: the process answers after each step, and its last whole answer counts.
+
 On systems that cannot limit the memory of a process (macOS) only its CPU time is.
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import logging
 import math
 import os
 import resource
@@ -20,15 +24,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vipriors import tasks
 from vipriors.board.intake import unwrap
-from vipriors.board.parts import ALL, restrict, split
+from vipriors.board.parts import ALL, Positions, restrict, split
+from vipriors.board.picturing import pictures_of
+from vipriors.diagnose import predictions as diagnosing
 from vipriors.problems import BadInput, Problem
+from vipriors.tasks.protocol import Truth
+
+log = logging.getLogger(__name__)
 
 LONGEST_ANSWER = 64 * 2**20
 """Bytes that the process may write."""
@@ -54,6 +63,7 @@ class Job:
         seed: secret of the split into parts.
         public_share: of the test.
         score: False to check only.
+        images: a file of test images (see `samples`), on which predictions are drawn; none if empty.
     """
 
     file: str
@@ -64,6 +74,7 @@ class Job:
     seed: str = ""
     public_share: float = 1.0
     score: bool = True
+    images: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,11 +96,14 @@ class Outcome:
 
     Attributes:
         problems: of the file; if there are any it cannot be scored.
-        scores: of each part, as `Score.to_json` gives them; None where a part has nothing to score.
+        scores: of each part, as `Score.to_json` gives them; None where a part has nothing to score. Those of
+            tasks that find objects may have `tide`, as `Diagnosis.to_json` gives it.
+        pictures: of predictions, each a `caption` and a `png` in base64.
     """
 
     problems: list[Problem] = field(default_factory=list)
     scores: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    pictures: list[dict[str, str]] = field(default_factory=list)
 
 
 class ScorerFault(Exception):
@@ -125,36 +139,48 @@ def run(
                 program, stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env=environment
             )
             try:
-                _wait(process, limits, wanted)
+                ended = _wait(process, limits, wanted)
             finally:
                 process.kill()
                 process.wait()
+        answers = answer.read_bytes()
+        if process.returncode == 0:
+            return _outcome_of(job, limits, answers)
+        whole = answers.rpartition(b"\n")[0]
+        said = errors.read_text("utf-8", "replace")[-4000:].strip()
+        if whole:
+            log.warning("what is told beside a score failed with %d: %s", process.returncode, said)
+            return _outcome_of(job, limits, whole)
+        if not ended:
+            raise ScorerFault(f"the scorer took more than {limits.wall_seconds:.0f} s")
         if process.returncode == -signal.SIGXCPU:
             return _too_much(job, f"{limits.cpu_seconds:,} seconds of CPU time")
-        if process.returncode != 0:
-            said = errors.read_text("utf-8", "replace")[-4000:].strip()
-            raise ScorerFault(f"the scorer ended with {process.returncode}: {said}")
-        return _outcome_of(job, limits, answer.read_bytes())
+        raise ScorerFault(f"the scorer ended with {process.returncode}: {said}")
 
 
-def child_main(work: Callable[[Job], Outcome]) -> None:
-    """What the process does: limits itself, reads its order, works, answers."""
+def child_main(work: Callable[[Job], Outcome | Iterator[Outcome]]) -> None:
+    """What the process does: limits itself, reads its order, works, answers.
+
+    Args:
+        work: gives an outcome, or one after the other: each takes the place of the one before.
+    """
     order = json.load(sys.stdin)
     limits = Limits(**order["limits"])
     _limit_this_process(limits)
+    answered = False
     try:
-        outcome = work(Job(**order["job"]))
-        answer: dict[str, Any] = {
-            "problems": [asdict(problem) for problem in outcome.problems],
-            "scores": _finite(outcome.scores),
-        }
+        outcomes = work(Job(**order["job"]))
+        for outcome in [outcomes] if isinstance(outcomes, Outcome) else outcomes:
+            problems = [asdict(problem) for problem in outcome.problems]
+            _answer({"problems": problems, "scores": _finite(outcome.scores), "pictures": outcome.pictures})
+            answered = True
     except MemoryError:
-        answer = {"memory": True}
-    json.dump(answer, sys.stdout, allow_nan=False)
+        if not answered:
+            _answer({"memory": True})
 
 
-def work(job: Job) -> Outcome:
-    """Checks a file, and scores it on each part of the test."""
+def work(job: Job) -> Iterator[Outcome]:
+    """Checks a file, scores it on each part of the test, draws pictures and tells where precision is lost."""
     task = tasks.load(job.task)
     try:
         truth = task.open_truth(Path(job.labels), job.classes or None)
@@ -163,46 +189,81 @@ def work(job: Job) -> Outcome:
     try:
         data, name = unwrap(Path(job.file).read_bytes(), job.task, job.name)
     except BadInput as error:
-        return Outcome(error.problems)
+        yield Outcome(error.problems)
+        return
     predictions, problems = task.check(data, truth.index, name)
     if problems or not job.score:
-        return Outcome(problems)
-    scores: dict[str, dict[str, Any] | None] = {}
-    done: dict[bytes, dict[str, Any] | None] = {}
-    for part, which in split(truth.index.ids, job.seed, job.public_share).items():
+        yield Outcome(problems)
+        return
+    parts = split(truth.index.ids, job.seed, job.public_share)
+
+    def score(some: Truth, of_some: Any) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = task.score(of_some, some.labels, some.index, some.classes).to_json()
+        except BadInput as error:
+            if some is truth:
+                raise ScorerFault(f"the labels cannot be used: {error}") from None
+            return None  # a part may have no label that counts
+        return found
+
+    outcome = Outcome([], _of_parts(score, parts, truth, predictions))
+    yield outcome
+    if job.images:
+        outcome = replace(outcome, pictures=pictures_of(truth, predictions, Path(job.images)))
+        yield outcome
+    if job.task in diagnosing.TASKS:
+
+        def lost(some: Truth, of_some: Any) -> dict[str, Any]:
+            return diagnosing.diagnose(some.labels, of_some).to_json()
+
+        tides = _of_parts(lost, parts, truth, predictions)
+        told = {part: found and {**found, "tide": tides[part]} for part, found in outcome.scores.items()}
+        yield replace(outcome, scores=told)
+
+
+Told = TypeVar("Told")
+
+
+def _of_parts(
+    what: Callable[[Truth, Any], Told], parts: Mapping[str, Positions], truth: Truth, predictions: Any
+) -> dict[str, Told]:
+    """Something of each part, made once where parts are the same."""
+    done: dict[bytes, Told] = {}
+    for part, which in parts.items():
         if which.tobytes() not in done:
-            some, of_some = (truth, predictions) if part == ALL else restrict(truth, predictions, which)
-            try:
-                score = task.score(of_some, some.labels, some.index, some.classes).to_json()
-            except BadInput as error:
-                if part == ALL:
-                    raise ScorerFault(f"the labels cannot be used: {error}") from None
-                score = None  # a part may have no label that counts
-            done[which.tobytes()] = score
-        scores[part] = done[which.tobytes()]
-    return Outcome([], scores)
+            some = (truth, predictions) if part == ALL else restrict(truth, predictions, which)
+            done[which.tobytes()] = what(*some)
+    return {part: done[which.tobytes()] for part, which in parts.items()}
 
 
-def _wait(process: subprocess.Popen[bytes], limits: Limits, wanted: Callable[[], bool] | None) -> None:
+def _answer(said: dict[str, Any]) -> None:
+    json.dump(said, sys.stdout, allow_nan=False)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def _wait(process: subprocess.Popen[bytes], limits: Limits, wanted: Callable[[], bool] | None) -> bool:
+    """Waits for a process to end, and says whether it did in time."""
     end = time.monotonic() + limits.wall_seconds
     while True:
         try:
             process.wait(ASK_EVERY)
-            return
+            return True
         except subprocess.TimeoutExpired:
             if wanted is not None and not wanted():
                 raise NotWanted from None
             if time.monotonic() > end:
-                raise ScorerFault(f"the scorer took more than {limits.wall_seconds:.0f} s") from None
+                return False
 
 
 def _outcome_of(job: Job, limits: Limits, answer: bytes) -> Outcome:
     try:
-        said = json.loads(answer)
+        said = [json.loads(line) for line in answer.splitlines()][-1]
         if said.get("memory"):
             return _too_much(job, f"{limits.memory_bytes / 2**20:,.0f} MiB of memory")
-        return Outcome([Problem(**problem) for problem in said["problems"]], said["scores"])
-    except (ValueError, TypeError, KeyError, AttributeError):
+        problems = [Problem(**problem) for problem in said["problems"]]
+        return Outcome(problems, said["scores"], said["pictures"])
+    except (ValueError, TypeError, LookupError, AttributeError):
         raise ScorerFault(f"the scorer's answer cannot be read: {answer[:200]!r}") from None
 
 

@@ -4,7 +4,7 @@ They raise `BadInput` with every problem of what was given, `Forbidden`, `NotFou
 """
 
 from vipriors.board.acting import log
-from vipriors.board.adding import add_challenge, rescore
+from vipriors.board.adding import add_challenge, rescore, set_images
 from vipriors.board.appointing import (
     disable,
     enable,
@@ -98,6 +98,7 @@ __all__ = [
     "remove_organizer",
     "rescore",
     "set_baseline",
+    "set_images",
     "show",
     "sign_up",
     "submit",

@@ -34,6 +34,12 @@ class Declaration(BaseModel):
     kind: Literal["single", "ensemble"] = "single"
     data: str = Field("", max_length=1000, description="Data that were learned from.")
     parameters: int | None = Field(None, ge=0, description="Of all models together.")
+    gpu_hours: float | None = Field(
+        None, gt=0, le=1e9, allow_inf_nan=False, description="Of training, times the number of GPUs."
+    )
+    flops: float | None = Field(
+        None, gt=0, le=1e30, allow_inf_nan=False, description="Floating-point operations for one test image."
+    )
     cost: str = Field("", max_length=200, description="Of training, such as `3 h on one V100`.")
     card: str = Field("", max_length=20_000, description="Method card, in Markdown.")
 

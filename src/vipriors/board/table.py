@@ -9,7 +9,7 @@ from vipriors.board.standings import Leaderboard
 
 COLUMNS = (
     *("rank", "team", "score", "low", "high", "received", "late", "qualified"),
-    *("kind", "data", "parameters", "cost"),
+    *("kind", "data", "parameters", "cost", "gpu_hours", "flops"),
 )
 
 
@@ -34,6 +34,8 @@ def csv_of(leaderboard: Leaderboard) -> str:
                 _harmless(said.get("data", "")),
                 said.get("parameters"),
                 _harmless(said.get("cost", "")),
+                said.get("gpu_hours"),
+                said.get("flops"),
             ]
         )
     return stream.getvalue()

@@ -26,6 +26,9 @@ FEWEST = 5
 DIGITS = 4
 """To which numbers of a class are rounded."""
 
+LOST_STEP = 0.5
+"""To which losses of AP in percent are rounded: more than a single object costs where there are many."""
+
 _OF_CLASS = ("class", "category", "n", "pixels")
 _NUMBERS_OF_CLASS = ("recall", "top1", "top3", "top5", "iou", "iiou", "AP", "AP50", "AP75")
 
@@ -51,6 +54,22 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """Where average precision (AP) is lost: all in percent, rounded to `LOST_STEP`.
+
+    Attributes:
+        ap: at the overlap `foreground`.
+        delta_ap: what each of the six types of error costs.
+        special: what all that was wrongly found costs, and all that was not found.
+    """
+
+    ap: float
+    foreground: float
+    delta_ap: dict[str, float]
+    special: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Details:
     """What a team may see of its score on a part of the test.
 
@@ -62,6 +81,7 @@ class Details:
         per_class: a row for each class: its name, what there is of it, and its numbers, rounded; None where
             they are not defined, or not told because the class has too few samples.
         per_category: the same of groups of classes, where the task has them.
+        lost: where it is lost, of tasks that find objects; None where that is not known.
     """
 
     part: str
@@ -70,6 +90,7 @@ class Details:
     n: int | None
     per_class: list[dict[str, Any]]
     per_category: list[dict[str, Any]]
+    lost: Lost | None = None
 
 
 def viewer_of(person: Person | None) -> Viewer:
@@ -194,7 +215,7 @@ def details(record: dict[str, Any], part: str) -> Details:
     """What a team may see of a score record: never what was taken for what, or how much it sent of a part.
 
     A confusion matrix gives away labels: a file that says each class of one image only would read them off
-    it. The numbers of what was predicted in a part tell which ids are in it.
+    it. The numbers of what was predicted in a part tell which ids are in it; so errors are not counted.
 
     Args:
         record: as a `Score` row holds it; empty where the part has nothing to score.
@@ -208,7 +229,19 @@ def details(record: dict[str, Any], part: str) -> Details:
     }
     rows = {kind: [_of_class(row) for row in behind.get(kind, [])] for kind in ("per_class", "per_category")}
     n = behind.get("n_test", behind.get("n_images"))
-    return Details(part, record.get("headline", ""), numbers, n, **rows)
+    lost = _lost(record["tide"]) if record.get("tide") else None
+    return Details(part, record.get("headline", ""), numbers, n, **rows, lost=lost)
+
+
+def _lost(tide: dict[str, Any]) -> Lost:
+    def told(costs: dict[str, float]) -> dict[str, float]:
+        return {kind: _step(cost) for kind, cost in costs.items()}
+
+    return Lost(_step(tide["ap"]), tide["foreground"], told(tide["delta_ap"]), told(tide["special"]))
+
+
+def _step(value: float) -> float:
+    return round(value / LOST_STEP) * LOST_STEP
 
 
 def _of_class(row: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from dbos import error as dbos_error
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from vipriors.board import jobs, scoring
+from vipriors.board import jobs, pictured, scoring
 from vipriors.board.core import Board
 from vipriors.board.database import VERSION
 from vipriors.board.models import SCORED, Submission, Worker, now
@@ -125,14 +126,16 @@ class Process:
             if outcome.problems:
                 jobs.fail(database, work, outcome.problems)
             else:
-                jobs.finish(database, work, outcome.scores)
+                jobs.finish(database, work, outcome.scores, pictured.keep(self.board, outcome.pictures))
 
     def _outcome(self, work: jobs.Work) -> scoring.Outcome:
         def is_wanted() -> bool:
             return not self._stopping.is_set() and jobs.is_wanted(self.board.database, work)
 
         files = self.board.files
-        with files.local(work.file_key) as file, files.local(work.labels_key) as labels:
+        with ExitStack() as stack:
+            file, labels = (stack.enter_context(files.local(key)) for key in (work.file_key, work.labels_key))
+            images = stack.enter_context(files.local(work.images_key)) if work.images_key else ""
             job = scoring.Job(
                 file=str(file),
                 name=work.file_name,
@@ -141,6 +144,7 @@ class Process:
                 classes=work.classes,
                 seed=work.split_seed,
                 public_share=work.public_share,
+                images=str(images),
             )
             return scoring.run(job, self.board.limits, is_wanted)
 

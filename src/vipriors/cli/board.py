@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vipriors.cli import organize
 from vipriors.cli.boards import add_place, open_place
-from vipriors.cli.output import Commands, add_command, answer
+from vipriors.cli.output import Commands, add_command, answer, print_problems
 
 if TYPE_CHECKING:
     from vipriors.board.core import Board
@@ -37,6 +37,7 @@ def add_commands(commands: Commands) -> None:
     event = add_command(board, "event", event_, "make the site of an event from its text file")
     event.add_argument("file", type=Path, help="YAML, as docs/event.md says")
     event.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the pages go")
+    event.add_argument("--fetch", action="store_true", help="take leaderboards from the boards it names")
 
 
 def serve_(arguments: argparse.Namespace) -> int:
@@ -81,10 +82,15 @@ def worker_(arguments: argparse.Namespace) -> int:
 
 def event_(arguments: argparse.Namespace) -> int:
     """`vipriors board event`"""
+    from vipriors.board.event.running import gather
     from vipriors.board.event.schema import read_event
     from vipriors.board.event.site import build
 
-    files = build(read_event(arguments.file), arguments.out)
+    event = read_event(arguments.file)
+    gathered = gather(event, arguments.out, fetch=arguments.fetch)
+    files = build(event, arguments.out, gathered.leaderboards)
+    if gathered.problems:
+        return print_problems(arguments, gathered.problems)
     text = f"{arguments.out / 'index.html'}: {len(files)} files"
     return answer(arguments, {"files": [str(file) for file in files]}, text)
 

@@ -38,6 +38,12 @@ def add_commands(board: Commands) -> None:
     add.add_argument(
         "--public-share", type=float, default=0.5, metavar="SHARE", help="of the test (default: 0.5)"
     )
+    add.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="a prepared folder, on whose test predictions are drawn",
+    )
     add.add_argument("--hidden", action="store_true", help="from everybody but its organizers")
     add.add_argument("--baseline", metavar="NAME=SCORE", help="a line shown beside the entries")
     add.add_argument("--organizer", action="append", default=[], metavar="NAME", help="who may run it")
@@ -61,6 +67,12 @@ def add_commands(board: Commands) -> None:
     edit.add_argument("--title", metavar="TEXT", help="shown above its pages")
     for page in ("description", "rules", "data"):
         edit.add_argument(f"--{page}", type=Path, metavar="FILE", help="Markdown")
+    edit.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="a prepared folder, on whose test predictions are drawn",
+    )
     edit.add_argument("--baseline", metavar="NAME=SCORE", help="`none` takes it away")
     edit.add_argument("--organizer", action="append", default=[], metavar="NAME", help="may run it")
     edit.add_argument("--no-organizer", action="append", default=[], metavar="NAME", help="no more")
@@ -99,6 +111,7 @@ def add_(arguments: argparse.Namespace) -> int:
         find(arguments.challenge),
         arguments.labels,
         arguments.source,
+        images=arguments.images,
         phases=[read_plan(read_fields(text), f"--phase {text}") for text in arguments.phase],
         public_share=arguments.public_share,
         hidden=arguments.hidden,
@@ -170,6 +183,9 @@ def edit_(arguments: argparse.Namespace) -> int:
     if arguments.baseline is not None:
         service.set_baseline(board, name, baseline(arguments.baseline), reason=reason)
         changed.append("baseline")
+    if arguments.images is not None:
+        service.set_images(board, name, arguments.images, reason=reason)
+        changed.append("images")
     if arguments.hide or arguments.show:
         service.hide_challenge(board, name, arguments.hide, reason=reason)
         changed.append("hidden" if arguments.hide else "shown")

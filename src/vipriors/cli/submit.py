@@ -42,6 +42,10 @@ def add_commands(commands: Commands) -> None:
     submit.add_argument("--data", metavar="TEXT", help="data that were learned from (default: the run's)")
     submit.add_argument("--parameters", type=int, metavar="N", help="of all models (default: the run's)")
     submit.add_argument("--cost", metavar="TEXT", help="of training, such as '3 h on one V100'")
+    submit.add_argument(
+        "--gpu-hours", type=float, metavar="N", help="of training (default: the run's, if on a GPU)"
+    )
+    submit.add_argument("--flops", type=float, metavar="N", help="for one test image (default: the run's)")
     submit.add_argument("--card", type=Path, metavar="FILE", help="method card, in Markdown")
     submit.add_argument(
         "--source", type=Path, metavar="DIR", help="your copy of the source, to check here first"
@@ -104,6 +108,7 @@ def _entry(arguments: argparse.Namespace, challenge: str) -> Entry:
     if file.is_dir():
         file, declaration = of_run(file, challenge)
     names = {"kind": "model", "data": "data", "parameters": "parameters", "cost": "cost"}
+    names |= {"gpu_hours": "gpu_hours", "flops": "flops"}
     given = {name: getattr(arguments, option) for name, option in names.items()}
     declaration |= {name: value for name, value in given.items() if value is not None}
     if arguments.card is not None:

@@ -30,23 +30,37 @@ LEAST_SHARE = 0.04
 
 
 def bars(diagnosis: Diagnosis, name: str = "lost") -> Markup:
-    """A bar for the ΔAP of each of the six types of error, the costliest first.
+    """A bar for the ΔAP of each of the six types of error, the costliest first, with its count.
 
     Args:
         diagnosis: what to draw.
         name: makes the ids of the chart's parts unique in the page.
     """
-    order = sorted(KINDS, key=lambda kind: -diagnosis.delta_ap[kind])
-    values = {kind: diagnosis.delta_ap[kind] for kind in order}
-    counts = {kind: diagnosis.counts[kind] for kind in order}
-    return _bars(name, "AP lost to each type of error", values, counts, _largest(diagnosis))
+    return kind_bars(diagnosis.delta_ap, diagnosis.special, name, diagnosis.counts)
 
 
 def special_bars(diagnosis: Diagnosis, name: str = "lost-special") -> Markup:
     """A bar for the ΔAP of all that was wrongly found and of all that was not found, on the same scale."""
+    return sum_bars(diagnosis.delta_ap, diagnosis.special, name)
+
+
+def kind_bars(
+    delta_ap: Mapping[str, float],
+    special: Mapping[str, float],
+    name: str,
+    counts: Mapping[str, int] | None = None,
+) -> Markup:
+    """`bars` from the numbers alone; without counts none are told."""
+    order = sorted(KINDS, key=lambda kind: -delta_ap[kind])
+    values = {kind: delta_ap[kind] for kind in order}
+    return _bars(name, "AP lost to each type of error", values, counts or {}, _largest(delta_ap, special))
+
+
+def sum_bars(delta_ap: Mapping[str, float], special: Mapping[str, float], name: str) -> Markup:
+    """`special_bars` from the numbers alone."""
     title = "AP lost to all that is wrong and to all that is missing"
-    values = {kind: diagnosis.special[kind] for kind in SPECIAL}
-    return _bars(name, title, values, {}, _largest(diagnosis))
+    values = {kind: special[kind] for kind in SPECIAL}
+    return _bars(name, title, values, {}, _largest(delta_ap, special))
 
 
 def ring(diagnosis: Diagnosis, name: str = "shares") -> Markup:
@@ -70,8 +84,8 @@ def ring(diagnosis: Diagnosis, name: str = "shares") -> Markup:
     return svg(name, "Shares of the types of error in the AP lost", f"{said}.", SIDE, SIDE, parts)
 
 
-def _largest(diagnosis: Diagnosis) -> float:
-    return max(1.0, *diagnosis.delta_ap.values(), *diagnosis.special.values())
+def _largest(delta_ap: Mapping[str, float], special: Mapping[str, float]) -> float:
+    return max(1.0, *delta_ap.values(), *special.values())
 
 
 def _bars(

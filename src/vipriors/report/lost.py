@@ -16,19 +16,21 @@ from vipriors.diagnose.charts import WORDS, bars, special_bars
 from vipriors.diagnose.errors import KINDS
 from vipriors.diagnose.predictions import TASKS, Diagnosed, diagnose_files
 from vipriors.diagnose.tide import Diagnosis
-from vipriors.report.finished import FinishedRun
-from vipriors.report.pictures import Picture, png
-from vipriors.report.pictures._objects import (
+from vipriors.pictures import Picture, png
+from vipriors.pictures.objects import (
     Pixels,
     Thing,
+    box_of,
+    corners,
     enlarged,
-    file_names,
     lay_mask,
+    mask_of,
     outline,
     said,
     tag,
 )
-from vipriors.report.pictures.instances import box_of, mask_of
+from vipriors.report.finished import FinishedRun
+from vipriors.report.pictures._objects import file_names
 from vipriors.tasks import detection, instances
 
 COUNT, TEXT = 3, 18
@@ -167,7 +169,7 @@ def _found(diagnosed: Diagnosed, which: int) -> Thing:
     results = predictions.results
     class_, score = int(results.classes[which]), float(results.scores[which])
     if isinstance(predictions, detection.Predictions):
-        return Thing(class_, _corners(predictions.boxes[which].tolist()), score)
+        return Thing(class_, corners(predictions.boxes[which]), score)
     mask = mask_of(predictions.masks, which, labels.index.sizes[results.images[which]])
     return Thing(class_, box_of(mask), score, mask)
 
@@ -178,9 +180,4 @@ def _object(diagnosed: Diagnosed, which: int) -> Thing:
     if isinstance(labels, instances.Labels):
         mask = mask_of(labels.masks, which, labels.index.sizes[labels.objects.images[which]])
         return Thing(class_, box_of(mask), mask=mask)
-    return Thing(class_, _corners(labels.boxes[which].tolist()))
-
-
-def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
-    left, top, width, height = box
-    return left, top, left + width, top + height
+    return Thing(class_, corners(labels.boxes[which]))

@@ -10,11 +10,12 @@ from markupsafe import Markup
 
 from vipriors.data.files import os_errors, write_atomic
 from vipriors.data.prepared import TEST_LABELS, read_dataset
+from vipriors.pictures import Picture
 from vipriors.report import charts, confusion
 from vipriors.report.finished import FinishedRun, read_floors, read_run
 from vipriors.report.lost import Lost, lost_of
 from vipriors.report.mistakes import Mistake, worst_mistakes
-from vipriors.report.pictures import Picture, pictures_of
+from vipriors.report.pictures import pictures_of
 from vipriors.report.recipe import NARROW_SPACE, audit_command, facts, grouped, run_command
 
 METRICS = {

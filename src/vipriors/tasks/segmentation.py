@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,10 @@ def score(predictions: Predictions, labels: Labels, index: MapIndex, class_names
     }
     counts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*groups, *of_instances, BOUNDARY)}
     total = np.zeros((256, 257))
-    for id_, size, png in zip(index.ids, index.sizes, predictions.maps, strict=True):
+    # By id: which images a bootstrap draws, and so the interval, must not hang on the order of the index.
+    for id_, size, png in sorted(
+        zip(index.ids, index.sizes, predictions.maps, strict=True), key=itemgetter(0)
+    ):
         truth, instances = labels.images[id_].load(id_)
         predicted = None if png is None else _decoded(png, id_, size)
         confusion = confusion_of(truth, predicted)

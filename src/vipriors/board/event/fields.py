@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from PIL import Image
@@ -117,6 +118,20 @@ def _url(url: str) -> str:
     return url
 
 
+def _board_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        well = parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+    except ValueError:
+        well = False
+    # The host stands in the pages' policy of what may be framed, so it holds nothing that ends a part of it.
+    if not well or not re.fullmatch(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?", parts.netloc):
+        raise ValueError("expected the address of a board, such as https://board.example.org")
+    if not re.fullmatch(r"[A-Za-z0-9._~/-]*", parts.path):
+        raise ValueError("expected an address whose path has only letters, digits and ._~/-")
+    return url.rstrip("/")
+
+
 def _markdown(text: str) -> str:
     if wrong := wrong_links(text):
         found = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
@@ -197,6 +212,7 @@ Markdown = Annotated[
 Name = Annotated[str, AfterValidator(_name)]
 """What a page or a place in it is called."""
 Url = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_url)]
+BoardUrl = Annotated[str, StringConstraints(max_length=300), AfterValidator(_board_url)]
 Email = Annotated[str, AfterValidator(_email)]
 When = Annotated[date, PlainValidator(_when)]
 Day = Annotated[date, PlainValidator(_day)]

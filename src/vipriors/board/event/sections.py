@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Self
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from vipriors.board.event.fields import (
+    BoardUrl,
     Clock,
     Day,
     Email,
@@ -220,6 +222,39 @@ class Ranking(Part):
         return self
 
 
+class Board(Part):
+    """A leaderboard of a board that runs."""
+
+    url: BoardUrl = Field(description="Of the board: `https://board.example.org`.")
+    challenge: Text | None = Field(None, description="Its name there; the track's by default.")
+    phase: Text | None = Field(None, description="By default the one that began last.")
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, as a content security policy names it."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def page(self, track: str) -> str:
+        """The address of the leaderboard."""
+        return f"{self.url}/c/{self._name(track)}/leaderboard{self._query}"
+
+    def frame(self, track: str) -> str:
+        """The address of the leaderboard for a frame."""
+        return f"{self.url}/c/{self._name(track)}/leaderboard/embed{self._query}"
+
+    def data(self, track: str) -> str:
+        """The address of the leaderboard for programs."""
+        return f"{self.url}/api/v1/challenges/{self._name(track)}/leaderboard{self._query}"
+
+    def _name(self, track: str) -> str:
+        return quote(self.challenge or track, safe="")
+
+    @property
+    def _query(self) -> str:
+        return f"?phase={quote(self.phase, safe='')}" if self.phase else ""
+
+
 class Track(Part):
     """One challenge."""
 
@@ -230,6 +265,7 @@ class Track(Part):
     text: Markdown | None = None
     rules: tuple[Markdown, ...] = Field((), description="Beside those of all challenges.")
     links: tuple[Link, ...] = ()
+    board: Board | None = Field(None, description="Whose leaderboard is shown.")
     ranking: Ranking | None = None
 
 

@@ -4,7 +4,8 @@
     tables/TABLE.jsonl          a line for each row
     files/KEY                   submissions and attachments
 
-Labels are not in it. With `labels` they go to a second file, which holds the secret of the split, too:
+Labels are not in it, nor are images of the test and what was drawn on them. With `labels` the labels go to a
+second file, which holds the secret of the split, too:
 
     labels.json                 of each challenge the secrets
     files/KEY                   labels
@@ -55,7 +56,11 @@ TABLES: tuple[type[Row], ...] = (
 )  # fmt: skip
 """In an order in which each row comes after those that it refers to."""
 
-SECRET = {Person: ("password_hash",), Challenge: ("labels_key", "split_seed")}
+SECRET = {
+    Person: ("password_hash",),
+    Challenge: ("labels_key", "split_seed", "images_key"),
+    Submission: ("pictures_key",),
+}
 
 
 @dataclass(frozen=True)

@@ -193,12 +193,13 @@ class _Taking:
 
     def _challenge(self, row: dict[str, Any]) -> dict[str, Any]:
         if row["name"] in self.secret:
-            return self.secret[row["name"]]
+            return {**self.secret[row["name"]], "images_key": None}
         self.restored.without_labels.append(row["name"])
-        return {"labels_key": "", "split_seed": secrets.token_hex(16)}
+        return {"labels_key": "", "split_seed": secrets.token_hex(16), "images_key": None}
 
     def _submission(self, row: dict[str, Any]) -> dict[str, Any]:
         changes = {"file_key": self.keys[row["file_key"]], "job": None, "attempts": 0}
+        changes |= {"pictures_key": None}
         if self.restored.without_labels and row["state"] in PENDING:
             changes |= {"state": ERROR, "message": SYSTEM_ERROR, "due": None}
         elif self.restored.without_labels:

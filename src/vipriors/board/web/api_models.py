@@ -109,7 +109,9 @@ class Line(Answer):
     kind: str = Field(description="Single model or ensemble.")
     data: str = Field(description="Data that were learned from.")
     parameters: int | None
-    cost: str = Field(description="Of training.")
+    cost: str = Field(description="Of training, in words.")
+    gpu_hours: float | None = Field(description="Of training.")
+    flops: float | None = Field(description="Floating-point operations for one test image.")
 
 
 class Leaderboard(Answer):
@@ -152,6 +154,15 @@ class PartScore(Number):
     metric: str
 
 
+class Lost(Answer):
+    """Where average precision (AP) is lost, in percent; rounded, so that it tells of no single object."""
+
+    ap: float
+    foreground: float = Field(description="The overlap from which on an object is found.")
+    delta_ap: dict[str, float] = Field(description="What each of the six types of error costs.")
+    special: dict[str, float] = Field(description="What all that is wrong costs, and all that is missing.")
+
+
 class Details(Answer):
     """What stands behind the score on a part of the test."""
 
@@ -163,6 +174,7 @@ class Details(Answer):
         description="Numbers of each class; null where the class has too few samples to tell of them."
     )
     per_category: list[dict[str, Any]]
+    lost: Lost | None = Field(description="Of tasks that find objects.")
 
 
 class Submission(Answer):
@@ -309,4 +321,6 @@ def _line(line: standings.Line) -> Line:
         data=said.data,
         parameters=said.parameters,
         cost=said.cost,
+        gpu_hours=said.gpu_hours,
+        flops=said.flops,
     )

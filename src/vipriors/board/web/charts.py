@@ -197,6 +197,8 @@ def _circle(kind: str, x: float, y: float, radius: float = 3) -> Markup:
 
 
 def _power(power: int) -> str:
+    if -3 <= power < 0:
+        return f"{10.0**power:.{-power}f}"
     names = {0: "", 3: " k", 6: " M", 9: " G", 12: " T"}
     base = 3 * (power // 3)
     return f"{10 ** (power - base)}{names[base]}" if base in names else f"1e{power}"

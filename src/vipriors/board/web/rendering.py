@@ -126,10 +126,14 @@ def task(name: str) -> str:
     return TASKS.get(name, name.capitalize())
 
 
-def amount(value: int | None) -> str:
-    """A large number in three digits: `1.23 M`."""
+def amount(value: float | None) -> str:
+    """A number in three digits: `1.23 M`, `0.5`; a whole one below a thousand as it is."""
     if value is None:
         return "–"
+    if not isinstance(value, int) and value < 1000:
+        return f"{value:.3g}"
+    if value >= 10**15:
+        return f"{value:.3g}"
     for unit, name in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
         if value >= unit:
             return f"{value / unit:.3g} {name}"

@@ -61,8 +61,8 @@ class SecurityHeaders:
 
 
 def let_be_framed(response: Response) -> None:
-    """Lets other sites show a page in a frame."""
-    response.headers["Content-Security-Policy"] = POLICY.format(ancestors="*")
+    """Lets other sites show a page in a frame, and pages that are opened from a folder."""
+    response.headers["Content-Security-Policy"] = POLICY.format(ancestors="* file:")
 
 
 @dataclass(frozen=True)

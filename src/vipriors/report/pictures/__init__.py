@@ -6,32 +6,17 @@ the worst, the middling and the best of them.
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from vipriors.pictures import Picture
 
 if TYPE_CHECKING:
     from vipriors.report.finished import FinishedRun
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of the report."""
-
-    png: bytes
-    caption: str
-
-    @property
-    def source(self) -> str:
-        """For an `img` element."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 def pictures_of(run: FinishedRun, data: Path) -> list[Picture]:
@@ -49,10 +34,3 @@ def spread(scores: NDArray[np.float64], count: int) -> list[int]:
     order = np.argsort(scores, kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
     return [int(order[place]) for place in places]
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """A PNG file of `(H, W, 3)` or `(H, W)`."""
-    stream = BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
-    return stream.getvalue()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vipriors.data.files import read_bytes
 from vipriors.data.prepared import read_prepared
+from vipriors.pictures import Picture
+from vipriors.pictures.objects import LEAST_SCORE, Thing, corners
 from vipriors.problems import BadInput
 from vipriors.report.finished import FinishedRun
-from vipriors.report.pictures import Picture
-from vipriors.report.pictures._objects import LEAST_SCORE, Thing, box_overlap, pictures_of
+from vipriors.report.pictures._objects import box_overlap, pictures_of
 from vipriors.tasks import detection
 
 
@@ -34,14 +34,9 @@ def pictures(run: FinishedRun, data: Path) -> list[Picture]:
     truths: list[list[Thing]] = [[] for _ in labels.index.ids]
     founds: list[list[Thing]] = [[] for _ in labels.index.ids]
     for place in np.flatnonzero(~objects.crowds):
-        thing = Thing(int(objects.classes[place]), _corners(labels.boxes[place]))
+        thing = Thing(int(objects.classes[place]), corners(labels.boxes[place]))
         truths[objects.images[place]].append(thing)
     for place in np.flatnonzero(results.scores >= LEAST_SCORE):
-        box, score = _corners(predictions.boxes[place]), float(results.scores[place])
+        box, score = corners(predictions.boxes[place]), float(results.scores[place])
         founds[results.images[place]].append(Thing(int(results.classes[place]), box, score))
     return pictures_of(data, labels.index.ids, truths, founds, labels.index.names, box_overlap)
-
-
-def _corners(box: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    left, top, width, height = box.tolist()
-    return left, top, left + width, top + height

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vipriors.data.files import read_bytes
 from vipriors.data.prepared import read_prepared
+from vipriors.pictures import Picture
+from vipriors.pictures.objects import LEAST_SCORE, Thing, box_of, mask_of
 from vipriors.problems import BadInput
 from vipriors.report.finished import FinishedRun
-from vipriors.report.pictures import Picture
-from vipriors.report.pictures._objects import LEAST_SCORE, Thing, mask_overlap, pictures_of
+from vipriors.report.pictures._objects import mask_overlap, pictures_of
 from vipriors.tasks import instances
-from vipriors.tasks.rle import Masks
 
 
 def pictures(run: FinishedRun, data: Path) -> list[Picture]:
@@ -42,19 +41,3 @@ def pictures(run: FinishedRun, data: Path) -> list[Picture]:
         thing = Thing(int(results.classes[place]), box_of(mask), float(results.scores[place]), mask)
         founds[results.images[place]].append(thing)
     return pictures_of(data, index.ids, truths, founds, index.names, mask_overlap)
-
-
-def mask_of(masks: Masks, place: int, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """One of many masks as pixels `(H, W)`."""
-    flat = np.zeros(size[0] * size[1], bool)
-    for run in range(masks.offsets[place], masks.offsets[place + 1]):
-        flat[masks.starts[run] : masks.ends[run]] = True
-    return flat.reshape(size[1], size[0]).T
-
-
-def box_of(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of a mask; all 0 of an empty one."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return 0.0, 0.0, 0.0, 0.0
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -7,25 +7,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vipriors.data.files import read_bytes
 from vipriors.data.loader import load_split
 from vipriors.data.manifest import read_manifest
 from vipriors.data.prepared import read_prepared
+from vipriors.pictures import Picture, png
+from vipriors.pictures.rankings import strip
 from vipriors.problems import BadInput
 from vipriors.report.finished import FinishedRun
-from vipriors.report.pictures import Picture, png, spread
+from vipriors.report.pictures import spread
 from vipriors.tasks import reid
 from vipriors.tasks.reid_labels import Labels
 from vipriors.tasks.reid_matrix import QueryIndex
 
 QUERIES, SHOWN = 6, 8
-HEIGHT = 96
-"""Of the images in a picture, in pixels."""
-FRAME, GAP = 4, 6
-MATCH, OTHER, QUERY, PAGE = (26, 140, 60), (205, 40, 40), (90, 90, 90), (255, 255, 255)
-"""Colours of frames, and of the page between them."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def pictures(run: FinishedRun, data: Path) -> list[Picture]:
         first = [index.gallery[p] for p in ranking.places[:SHOWN]]
         images = load_split(data, [rows[id_] for id_ in (query, *first)], run.recipe.challenge.form).images
         caption = _caption(query, labels.queries[query].person, ranking)
-        shown.append(Picture(png(_strip(images, ranking.matches[:SHOWN])), caption))
+        shown.append(Picture(png(strip(images, ranking.matches[:SHOWN])), caption))
     return shown
 
 
@@ -112,31 +108,3 @@ def _caption(query: str, person: str, ranking: Ranking) -> str:
     there = f"{len(ranks)} images of the person are among {len(ranking.places):,}"
     precision = f"average precision {100 * ranking.average_precision:.1f} %"
     return f"{query} (left), person {person}: {precision}; {there}, the first at rank {ranks[0]}."
-
-
-def _strip(images: NDArray[np.uint8], matches: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The query and the first of its ranking side by side; matches have the thicker frames, too."""
-    query = _framed(images[0], QUERY, FRAME // 2)
-    ranked = [
-        _framed(image, MATCH, FRAME) if match else _framed(image, OTHER, FRAME // 2)
-        for image, match in zip(images[1:], matches, strict=True)
-    ]
-    gap = np.full((len(query), GAP, 3), PAGE, np.uint8)
-    parts = [query, gap, gap]
-    for image in ranked:
-        parts += [gap, image]
-    return np.concatenate(parts, axis=1)
-
-
-def _framed(image: NDArray[np.uint8], colour: tuple[int, int, int], width: int) -> NDArray[np.uint8]:
-    """An image `(H, W, C)` at the height of the strip, in a frame, on the page."""
-    visible = image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1].repeat(3, axis=2)
-    scaled = Image.fromarray(np.ascontiguousarray(visible)).resize(
-        (max(1, round(HEIGHT * image.shape[1] / image.shape[0])), HEIGHT)
-    )
-    rows, columns = HEIGHT + 2 * FRAME, scaled.width + 2 * FRAME
-    framed = np.full((rows, columns, 3), PAGE, np.uint8)
-    inset = FRAME - width
-    framed[inset : rows - inset, inset : columns - inset] = colour
-    framed[FRAME:-FRAME, FRAME:-FRAME] = np.asarray(scaled)
-    return framed

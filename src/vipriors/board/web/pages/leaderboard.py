@@ -22,7 +22,14 @@ from vipriors.board.web.visiting import Visit, Visitor
 router = APIRouter(include_in_schema=False)
 
 LABELLED = 3
-"""Entries whose names stand in the chart of parameters."""
+"""Entries whose names stand in charts of scores against a cost."""
+
+COSTS = (
+    ("parameters", "Score against parameters", "parameters"),
+    ("gpu_hours", "Score against training cost", "GPU hours"),
+    ("flops", "Score against operations", "operations for one image"),
+)
+"""What scores are charted against: the field of a declaration, a title, and the unit."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Column:
     """What is compared; None comes last."""
     descending: bool = False
     numeric: bool = False
+    optional: bool = False
+    """Is left out where no entry says it."""
 
 
 COLUMNS = (
@@ -44,6 +53,10 @@ COLUMNS = (
     Column("date", "Sent", lambda line: line.place.entry.received, descending=True),
     Column("model", "Model", lambda line: line.declaration.get("kind")),
     Column("parameters", "Parameters", lambda line: line.declaration.get("parameters"), numeric=True),
+    Column(
+        "gpu_hours", "GPU hours", lambda line: line.declaration.get("gpu_hours"), numeric=True, optional=True
+    ),
+    Column("flops", "FLOPs", lambda line: line.declaration.get("flops"), numeric=True, optional=True),
     Column("cost", "Training cost", lambda line: line.declaration.get("cost") or None),
 )
 
@@ -114,7 +127,8 @@ def _context(
         "seen": seen,
         "final": not is_running(phase, found.at),
         "lines": lines,
-        "headings": headings(sort),
+        "headings": headings(sort, lines),
+        "optional": [column.key for column in COLUMNS if column.optional and is_said(column, lines)],
         "sort": sort,
         "bars": {
             entry.submission: charts.interval_bar(entry, span, entry.team == own)
@@ -123,7 +137,9 @@ def _context(
         },
         "baseline_before": _baseline_before(found, lines, sort),
         "over_time": _over_time(found, phase, board),
-        "against_parameters": _against_parameters(board),
+        "against": [
+            (title, chart) for key, title, unit in COSTS if (chart := _against(board, key, title, unit))
+        ],
     }
 
 
@@ -136,10 +152,17 @@ def sorted_lines(lines: Sequence[Line], sort: str) -> list[Line]:
     return sorted(known, key=column.of, reverse=turned) + unknown
 
 
-def headings(sort: str) -> list[Heading]:
+def is_said(column: Column, lines: Sequence[Line]) -> bool:
+    """Whether there is anything in a column."""
+    return any(column.of(line) is not None for line in lines)
+
+
+def headings(sort: str, lines: Sequence[Line]) -> list[Heading]:
     """The columns as they lead to other orders."""
     found = []
     for column in COLUMNS:
+        if column.optional and not is_said(column, lines):
+            continue
         on = sort.removeprefix("-") == column.key
         turned = column.descending != sort.startswith("-")
         order = ("descending" if turned else "ascending") if on else "none"
@@ -178,13 +201,12 @@ def _over_time(found: Scene, phase: Phase, board: Leaderboard) -> Markup | None:
     return charts.best_chart("best", "Best score over time", best, until, challenge.baseline_score)
 
 
-def _against_parameters(board: Leaderboard) -> Markup | None:
+def _against(board: Leaderboard, key: str, title: str, unit: str) -> Markup | None:
+    """Scores against a number that entries declare; None where fewer than two do."""
     dots = []
     for position, line in enumerate(board.lines):
-        parameters, entry = line.declaration.get("parameters"), line.place.entry
-        if parameters and entry.value is not None:
+        cost, entry = line.declaration.get(key), line.place.entry
+        if cost and entry.value is not None:
             named = position < LABELLED
-            dots.append(charts.Dot(line.team, parameters, entry.value, entry.low, entry.high, named))
-    if len(dots) < 2:
-        return None
-    return charts.scatter("parameters", "Score against number of parameters", "parameters", dots)
+            dots.append(charts.Dot(line.team, cost, entry.value, entry.low, entry.high, named))
+    return charts.scatter(key, title, unit, dots) if len(dots) > 1 else None

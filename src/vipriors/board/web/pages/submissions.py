@@ -7,17 +7,20 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from markupsafe import Markup
 
-from vipriors.board import viewing
+from vipriors.board import pictured, viewing
 from vipriors.board.choosing import choose
 from vipriors.board.models import PENDING, SCORED, Phase, Score, Submission, now
 from vipriors.board.ranking import Entry
 from vipriors.board.standings import is_running, place_in_queue, standing_ids
 from vipriors.board.store import CHUNK
 from vipriors.board.submitting import cancel
+from vipriors.board.viewing import Details
 from vipriors.board.web import charts
 from vipriors.board.web.challenges import scene
 from vipriors.board.web.visiting import Filled, SignedIn, Visitor
+from vipriors.diagnose.charts import kind_bars, sum_bars
 
 router = APIRouter(include_in_schema=False)
 
@@ -75,7 +78,18 @@ def submission_page(visit: SignedIn, id: str, again: str = "") -> Response:
             old=viewing.old_scores(session, visit.viewer, submission),
             anew=submission.state == SCORED and submission.due is not None,
             running=is_running(submission.phase, found.at),
+            lost_bars=_lost_bars,
+            pictures=pictured.captions(visit.board, submission.pictures_key),
         )
+
+
+@router.get("/s/{id}/pictures/{number}")
+def picture(visit: SignedIn, id: str, number: int) -> Response:
+    """Predictions of a submission, drawn on an image of the test."""
+    with visit.reading() as session:
+        key = viewing.submission(session, visit.viewer, id).pictures_key
+    content = pictured.picture(visit.board, key, number)
+    return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
 @router.get("/s/{id}/status")
@@ -123,6 +137,15 @@ def main_score(scores: list[Score], phase: Phase) -> Score | None:
     over = not is_running(phase, now())
     order = (phase.final_part, phase.shows) if over else (phase.shows, phase.final_part)
     return next((by_part[part] for part in order if part in by_part), None)
+
+
+def _lost_bars(details: Details) -> tuple[Markup, Markup] | None:
+    """Two charts of where average precision is lost; None where that is not known."""
+    lost = details.lost
+    if lost is None:
+        return None
+    kinds = kind_bars(lost.delta_ap, lost.special, f"lost-{details.part}")
+    return kinds, sum_bars(lost.delta_ap, lost.special, f"lost-all-{details.part}")
 
 
 def _entries(phase: Phase, sent: list[Submission], shown: dict[str, Score | None]) -> list[Entry]:

@@ -19,7 +19,8 @@ from vipriors.problems import BadInput, Problem
 
 router = APIRouter(include_in_schema=False)
 
-DECLARED = ("kind", "data", "parameters", "cost", "card")
+DECLARED = ("kind", "data", "parameters", "gpu_hours", "flops", "cost", "card")
+NUMBERS = ("parameters", "gpu_hours", "flops")
 
 
 @router.get("/c/{name}/submit")
@@ -57,8 +58,8 @@ def _take(visit: Visitor, name: str, upload: Upload) -> Receipt:
     if upload.file is None or not upload.name:
         raise BadInput.single("file", "none was chosen")
     given: dict[str, Any] = {key: upload.form[key] for key in DECLARED if upload.form[key].strip()}
-    if "parameters" in given:
-        given["parameters"] = given["parameters"].strip().replace(" ", "").replace(",", "").replace("_", "")
+    for key in given.keys() & set(NUMBERS):
+        given[key] = given[key].strip().replace(" ", "").replace(",", "").replace("_", "")
     return submit(
         visit.board,
         visit.signed_in.id,
@@ -91,9 +92,14 @@ def _form(
             tab="submit",
             problems=problems,
             of_fields=of_fields,
-            kept=kept if kept is not None else {key: str(value) for key, value in (last or {}).items()},
+            kept=kept if kept is not None else {key: _typed(value) for key, value in (last or {}).items()},
             most=visit.board.settings.upload_bytes,
         )
+
+
+def _typed(value: Any) -> str:
+    """A value as a person would type it."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _last_declaration(visit: Visitor, name: str) -> dict[str, Any]:
