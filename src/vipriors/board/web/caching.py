@@ -112,7 +112,6 @@ class PageCache:
             mark = self._changes.mark()  # before anything is read, so that no later change is missed
             made = make()
             if made.status_code != 200 or "set-cookie" in made.headers:
-                kept.page = None
                 return made
             kept.page = _Page(mark, began + SECONDS, bytes(made.body), tuple(made.headers.items()))
             kept.right = began
