@@ -75,8 +75,8 @@ def under_way(board: Board) -> int:
 
 
 def test_slow_senders_hold_no_thread(board: Board) -> None:
-    """Twice as many as there are threads for pages, and for uploads; others are answered as ever."""
-    requests = list(slow_requests(board, 2 * (THREADS + uploads.WORKED_ON)))
+    """More than there are threads for pages and for uploads together; others are answered as ever."""
+    requests = list(slow_requests(board, THREADS + uploads.WORKED_ON + 16))
     token, ada = token_of(board, "Ada"), enter(board, "Eve")
     with serving(board) as url, begun(url, requests) as connections:
         wait_for(lambda: under_way(board) == len(requests))
