@@ -67,9 +67,30 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{server}/{name}"
 
 
+@pytest.fixture(autouse=True)
+def _pages_never_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever changes is shown at once, but where a test is of the time that this takes otherwise."""
+    from vipriors.board.web import caching
+
+    monkeypatch.setattr(caching, "RESTS_SECONDS", 0.0)
+
+
 @pytest.fixture
-def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes hashing passwords as quick as it can be, where tests hash many."""
+def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions are checked in this process: to start one for each takes longer than all the rest."""
+    from vipriors.board import scoring
+
+    run = scoring.run
+
+    def here(job, limits, wanted=None, program=scoring.PROGRAM):  # type: ignore[no-untyped-def]
+        return scoring.work(job) if program == scoring.PROGRAM else run(job, limits, wanted, program)
+
+    monkeypatch.setattr(scoring, "run", here)
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes hashing passwords as quick as it can be."""
     from functools import partial
 
     from argon2 import PasswordHasher

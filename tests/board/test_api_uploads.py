@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from vipriors.board import scoring, service, submitting
 from vipriors.board.core import Board
 from vipriors.board.models import Submission, Team
-from vipriors.board.web import receiving
+from vipriors.board.web import bodies, forms, uploads
 from vipriors.board.web.app import make_app
 from vipriors.challenges import embedded
 from vipriors.problems import Problem
@@ -263,6 +263,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_bad_files_are_answered_with_every_problem(board: Board) -> None:
     ada = client(board, "ada")
     bomb = packed(("p.csv", bytes(100 * 2**20)))
@@ -295,6 +296,7 @@ def test_bad_files_are_answered_with_every_problem(board: Board) -> None:
     assert (count(board), stored(board)) == (1, 1)
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_an_image_bomb(board: Board) -> None:
     service.add_challenge(board, embedded()["digits-segmentation"])
     header = struct.pack(">IIBBBBB", 65536, 65536, 8, 0, 0, 0, 0)
@@ -320,7 +322,7 @@ def _labels(board: Board, name: str) -> str:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiving, "IDLE_SECONDS", 0.4)
+    monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.4)
 
 
 @pytest.mark.usefixtures("trusting", "impatient")
@@ -353,7 +355,7 @@ def test_uploads_that_end_early_lie_or_stall(board: Board) -> None:
 
 @pytest.mark.usefixtures("trusting")
 def test_a_trickle_is_cut_off(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiving, "RATE_AFTER", 0.3)
+    monkeypatch.setattr(bodies, "RATE_AFTER", 0.3)
     token = token_of(board, "ada")
     slowly = threading.Event()
 
@@ -424,23 +426,56 @@ def test_half_an_upload(board: Board, headers: list[tuple[bytes, bytes]], messag
         assert session.scalars(select(Team)).all() == []
 
 
-def test_a_body_is_never_whole_in_memory(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each piece is on the disk before the next is asked for."""
-    sizes: list[int] = []
-    read = receiving.Body.read
+@pytest.mark.usefixtures("trusting")
+def test_less_than_was_said(board: Board) -> None:
+    """As where a proxy ends a body early without a word."""
+    messages = [{"type": "http.request", "body": FILE[:100], "more_body": False}]
+    answer = asgi(board, token_of(board, "ada"), messages, (b"content-length", b"532"))
+    told = "100 of 532 bytes arrived; send it again"
+    assert answer == (422, {"problems": [{"place": "upload", "message": told}]})
+    assert (count(board), stored(board)) == (0, 0)
 
-    def watched(body: receiving.Body, size: int | None = -1) -> bytes:
-        (folder,) = Path(tempfile.gettempdir()).glob("vipriors-upload-*")
-        sizes.append((folder / "upload").stat().st_size)
-        piece: bytes = read(body, size)
-        assert len(piece) <= 2**20
-        return piece
 
-    monkeypatch.setattr(receiving.Body, "read", watched)
-    monkeypatch.setattr(submitting, "_check", lambda *_: [])
-    pieces = (bytes(2**18) for _ in range(32))
-    assert client(board, "ada").post(SUBMISSIONS, content=pieces).status_code == 201
-    assert len(sizes) > 8 and max(sizes) > 7 * 2**20
+@pytest.mark.usefixtures("trusting")
+@pytest.mark.parametrize("as_form", [False, True], ids=["raw", "form"])
+def test_a_body_is_never_whole_in_memory(
+    board: Board, as_form: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has come is on the disk before much more is asked for."""
+    held: list[int] = []
+    kind = forms.FormReader if as_form else uploads.RawReader
+    take, receive = kind.take, submitting.receive
+
+    def watched(reader: Any, piece: bytes) -> None:
+        held.append(len(reader.pending))
+        assert len(piece) <= 2**18
+        take(reader, piece)
+
+    def on_disk(stream: Any, limit: int) -> Any:
+        assert stream._rolled  # a file, and no buffer any more
+        return receive(stream, limit)
+
+    monkeypatch.setattr(kind, "take", watched)
+    monkeypatch.setattr(submitting, "receive", on_disk)
+    body = form(("file", "x", bytes(2**23))) if as_form else bytes(2**23)
+    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in cut(body, 2**17)]
+    messages.append({"type": "http.request", "body": b"", "more_body": False})
+    kinds = [(b"content-type", FORM["Content-Type"].encode())] if as_form else []
+    assert asgi(board, token_of(board, "ada"), messages, *kinds)[0] == 201
+    assert len(held) >= 64 and 2**17 <= max(held) < uploads.WRITE_AT
+
+
+def test_a_broken_form_counts_as_an_upload(tmp_path: Path) -> None:
+    board = make_board(tmp_path, uploads_a_minute=2)
+    token = token_of(board, "ada")
+    kind = (b"content-type", FORM["Content-Type"].encode())
+    for _ in range(2):
+        messages = [{"type": "http.request", "body": b"no form", "more_body": False}]
+        assert asgi(board, token, messages, kind)[0] == 422
+    pieces = [{"type": "http.request", "body": bytes(2**16), "more_body": True}] * 1000
+    status, told = asgi(board, token, pieces)
+    assert status == 429 and "too many uploads in a minute; " in told["problems"][0]["message"]
+    assert len(pieces) == 1000 - 2**23 // 2**16  # refused before it was read, but for what is thrown away
 
 
 def test_many_uploads_at_once_are_all_taken(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:

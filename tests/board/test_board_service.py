@@ -234,7 +234,6 @@ def test_a_check_that_takes_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"declared_size": 999}, "upload: 532 of 999 bytes arrived; send it again"),
         ({"upload_key": ""}, "upload key: expected 1 to 64 printable characters"),
         ({"upload_key": "x" * 65}, "upload key: expected 1 to 64 printable characters"),
         ({"declaration": {"kind": "some"}}, "declaration, kind: Input should be 'single' or 'ensemble'"),

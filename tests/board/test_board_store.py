@@ -88,15 +88,14 @@ def test_a_key_of_nothing_is_not_found(store: FileStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "declared", "message"),
+    ("content", "message"),
     [
-        (b"123456", None, "upload: is larger than 5 bytes, the most that is taken"),
-        (b"", None, "upload: is empty; expected a file"),
-        (b"123", 5, "upload: 3 of 5 bytes arrived; send it again"),
+        (b"123456", "upload: is larger than 5 bytes, the most that is taken"),
+        (b"", "upload: is empty; expected a file"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, content: bytes, declared: int | None, message: str) -> None:
-    with pytest.raises(BadInput) as caught, receive(io.BytesIO(content), 5, declared):
+def test_what_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(BadInput) as caught, receive(io.BytesIO(content), 5):
         pass
     assert str(caught.value) == message
 

@@ -13,8 +13,6 @@ from vipriors.board.core import Board, RateLimit
 from vipriors.board.models import Person, SignIn, now
 from vipriors.board.web.security import local_path
 
-pytestmark = pytest.mark.usefixtures("quick_passwords")
-
 
 def is_in(browser: Browser, name: str) -> bool:
     return f">{name}</a>" in browser.get("/").text

@@ -1,11 +1,16 @@
-"""Pages that are kept until something changes."""
+"""Pages that are kept until something changes, and for a moment more where many ask."""
 
+from dataclasses import dataclass
+
+import pytest
+from api_helpers import client, token_of
 from board_helpers import add_person, make_board, queue
 from fastapi import Response
-from sqlalchemy import text
+from sqlalchemy import text, update
 from web_helpers import Browser, enter, entry
 
 from vipriors.board.core import Board, open_board
+from vipriors.board.models import Challenge
 from vipriors.board.web import caching
 from vipriors.board.web.caching import Changes, PageCache
 from vipriors.board.web.pages import home
@@ -97,3 +102,85 @@ def test_hidden_parts_of_the_address_do_not_mix(tmp_path) -> None:
     first = browser.get("/c/tiny/leaderboard?sort=team").text
     assert 'aria-sort="ascending"><a href="/c/tiny/leaderboard?phase=main&amp;sort=-team"' in first
     assert browser.get("/c/tiny/leaderboard?sort=rank").text != first
+
+
+@dataclass
+class Clock:
+    """What pages are told of time."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time stands still, and pages rest as on a board that is served."""
+    made = Clock()
+    monkeypatch.setattr(caching, "time", made)
+    monkeypatch.setattr(caching, "RESTS_SECONDS", 1.0)
+    return made
+
+
+def test_while_all_changes_all_the_time_a_page_is_made_once_a_second(board: Board, clock: Clock) -> None:
+    cache, made = PageCache(board.database), []
+
+    def make() -> Response:
+        made.append(clock.now)
+        return Response(f"{clock.now}")
+
+    for step in range(81):
+        clock.now = 1000 + step / 16
+        if step % 2:
+            add_person(board, f"p{step}")
+        peeked, got = cache.peek("/"), cache.get("/", make)
+        assert clock.now - float(got.body) <= 1.0
+        assert peeked is None or clock.now - float(peeked.body) <= 1.0
+    assert made == [1000, 1001, 1002, 1003, 1004, 1005]
+
+
+def test_a_page_that_was_right_for_long_rests_from_then_on(board: Board, clock: Clock) -> None:
+    cache = PageCache(board.database)
+    cache.get("/", lambda: Response("old"))
+    clock.now += 3
+    assert cache.get("/", lambda: Response("never")).body == b"old"  # as nothing has changed
+    add_person(board, "Ada")
+    clock.now += 0.9
+    assert cache.get("/", lambda: Response("never")).body == b"old"
+    clock.now += 0.2
+    assert cache.get("/", lambda: Response("new")).body == b"new"
+
+
+def test_a_score_shows_within_two_seconds(board: Board, clock: Clock) -> None:
+    stranger, eve = Browser(board), enter(board, "Eve")
+    api = client(board, app=stranger.client.app)
+    eve.client.app.state.pages = stranger.client.app.state.pages
+    token = {"Authorization": f"Bearer {token_of(board, 'bob')}"}
+    page, json = "/c/tiny/leaderboard", "/api/v1/challenges/tiny/leaderboard"
+    assert "Zoe" not in stranger.get(page).text + api.get(json).text
+    entry(board, "Zoe", 0.5)
+    assert "Zoe" in eve.get(page).text  # who is signed in sees it at once
+    assert "Zoe" in api.get(json, headers=token).text
+    clock.now += 1.0
+    assert "Zoe" in stranger.get(page).text and "Zoe" in api.get(json).text
+
+
+def test_nothing_of_others_is_kept_while_pages_rest(board: Board, clock: Clock) -> None:
+    """What organizers see goes to no stranger, nor the other way round, and what was hidden does not stay."""
+    entry(board, "Zoe", 0.5)
+    stranger, root = Browser(board), enter(board, "Root", admin=True)
+    root.client.app.state.pages = stranger.client.app.state.pages
+    page = "/c/tiny/leaderboard?part=private"
+    for _ in range(2):
+        seen = root.get(page).text
+        assert ">Root<" in seen and "over the private part" in seen
+        shown = stranger.get(page).text
+        assert ">Root<" not in shown and "over the public part" in shown and "private" not in shown
+    with board.database.writing() as session, session.begin():
+        session.execute(update(Challenge).values(hidden=True))
+    clock.now += 1.0
+    for _ in range(2):
+        assert root.get(page).status_code == 200
+        assert stranger.get(page).status_code == 404
+        assert stranger.client.app.state.pages.peek(("/c/tiny/leaderboard", b"part=private")) is None

@@ -32,8 +32,6 @@ from vipriors.board.models import (
     now,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_passwords")
-
 
 def set_phase(board: Board, **values: Any) -> None:
     with board.database.writing() as session, session.begin():
@@ -77,7 +75,7 @@ class TestOverview:
     def test_the_file_of_the_challenge_tells_no_path(self, board: Board) -> None:
         answer = Browser(board).get("/c/tiny/challenge.yaml")
         assert "nowhere" not in answer.text and "classes:" in answer.text
-        assert answer.headers["content-disposition"] == 'attachment; filename="tiny.yaml"'
+        assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''tiny.yaml"
 
     @pytest.mark.parametrize("path", ["", "/leaderboard", "/challenge.yaml", "/leaderboard/embed", "/submit"])
     def test_hidden_challenges_are_not_there(self, board: Board, path: str) -> None:
@@ -240,6 +238,7 @@ class TestLeaderboard:
             assert ada.get(path).status_code == 200, path
 
 
+@pytest.mark.usefixtures("checked_here")
 class TestSubmitting:
     def test_what_is_right_is_taken_and_waits(self, board: Board) -> None:
         ada = enter(board, "Ada")
@@ -296,9 +295,12 @@ class TestSubmitting:
     def test_no_file(self, board: Board) -> None:
         ada = enter(board, "Ada")
         token = ada.form_token("/c/tiny/submit")
-        for files in ({"file": ("", b"")}, {"other": ("a", b"b")}):
+        for files, said in (
+            ({"file": ("", b"")}, "none was chosen"),
+            ({"other": ("a", b"b")}, "is a file; expected the name 'file'"),
+        ):
             answer = ada.client.post("/c/tiny/submit", data={"form_token": token}, files=files)
-            assert answer.status_code == 400 and "none was chosen" in words(answer)
+            assert answer.status_code == 400 and said in words(answer)
         answer = upload(ada, b"")
         assert answer.status_code == 400 and "is empty; expected a file" in words(answer)
 
@@ -331,7 +333,7 @@ class TestSubmitting:
         ada = enter(board, "Ada")
         body = form(ada.form_token("/c/tiny/submit")) + predictions(30)[:100]
         answer = ada.client.post("/c/tiny/submit", content=body, headers={"content-type": KIND})
-        assert answer.status_code == 400 and "ended early; send it again" in words(answer)
+        assert answer.status_code == 400 and "ends before its last boundary; send it again" in words(answer)
         assert "Nothing has been sent yet." in words(ada.get("/c/tiny/submissions"))
 
     @pytest.mark.parametrize(
@@ -339,9 +341,9 @@ class TestSubmitting:
         [
             ("text/plain", b"x", "expected multipart/form-data"),
             ("multipart/form-data", b"x", "expected multipart/form-data"),
-            ("multipart/form-data; boundary=" + "b" * 300, b"x", "is no form that can be read"),
-            ("multipart/form-data; boundary=b", b"garbage", "is no form that can be read"),
-            ("multipart/form-data; boundary=b", b"", "ended early"),
+            ("multipart/form-data; boundary=" + "b" * 300, b"x", "cannot be read"),
+            ("multipart/form-data; boundary=b", b"garbage", "cannot be read"),
+            ("multipart/form-data; boundary=b", b"", "ends before its last boundary"),
         ],
     )
     def test_what_is_no_form(self, board: Board, kind: str, body: bytes, said: str) -> None:
@@ -365,13 +367,15 @@ class TestSubmitting:
         ada = enter(board, "Ada")
         body = form(ada.form_token("/c/tiny/submit")) + predictions(30) + b"\r\n" + form("x")
         answer = ada.client.post("/c/tiny/submit", content=body, headers={"content-type": KIND})
-        assert answer.status_code == 400 and "goes on after the file" in words(answer)
+        assert answer.status_code == 400 and "something follows the file; expected the file last" in words(
+            answer
+        )
 
     def test_too_many_fields(self, board: Board) -> None:
         part = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n'
         for body, said in (
             (part * 200, "has more than 100 fields"),
-            (part[:-2] + b"x" * (2**18 + 1) + b"\r\n--b--", "is larger than 262,144 bytes"),
+            (part[:-2] + b"x" * (2**18 + 1) + b"\r\n--b--", "its fields are larger than 262,144 bytes"),
         ):
             answer = enter(board, said).client.post(
                 "/c/tiny/submit", content=body, headers={"content-type": KIND}
@@ -482,7 +486,7 @@ class TestSubmission:
             session.execute(update(Submission).values(file_name=name.replace("\r\n", "ü")))
         headers = ada.get(f"/s/{id_}/file").headers
         assert headers["content-disposition"] == (
-            'attachment; filename="pre_dict<script>_ions?Set-Cookie: x=y.csv"'
+            "attachment; filename*=UTF-8''pre%22dict%3Cscript%3E%5Cions%C3%BCSet-Cookie%3A%20x%3Dy.csv"
         )
         assert headers["content-type"] == "application/octet-stream"
         assert headers["x-content-type-options"] == "nosniff" and "set-cookie" not in headers

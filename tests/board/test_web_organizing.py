@@ -284,7 +284,7 @@ def test_a_report_is_attached_and_downloaded(site: Site) -> None:
     for who in ("ada", "olga", "root"):
         answer = site.get(who, f"{page}/{kept.id}")
         assert answer.content == pdf(3)
-        assert answer.headers["content-disposition"].startswith('attachment; filename="')
+        assert answer.headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
         assert answer.headers["content-type"] == "application/octet-stream"
     for who in ("bob", "other"):
         assert site.get(who, page).status_code == 404

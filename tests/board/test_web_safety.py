@@ -14,10 +14,8 @@ from web_helpers import PASSWORD, Browser, content_of, enter, entry, routes_of, 
 from vipriors.board import scoring, submitting
 from vipriors.board.core import Board
 from vipriors.board.models import Challenge
-from vipriors.board.web import rendering, uploads
+from vipriors.board.web import bodies, forms, rendering, uploads
 from vipriors.board.web.pages import home
-
-pytestmark = pytest.mark.usefixtures("quick_passwords")
 
 EVIL = "</title></textarea>'\"><script>alert(1)</script><img src=x onerror=alert(1)>"
 PLACES = ("", "/leaderboard", "/leaderboard/embed", "/submit", "/submissions", "/team")
@@ -75,6 +73,7 @@ def test_pages_of_people_are_kept_by_nobody(board: Board) -> None:
     assert "set-cookie" not in Browser(board).get("/c/tiny/leaderboard").headers
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_what_people_type_is_text(board: Board) -> None:
     evil = Browser(board)
     short = "<script>alert(1)</script>'\""
@@ -194,10 +193,8 @@ def test_a_sender_who_stalls_or_drips_is_let_go(
 ) -> None:
     import anyio
 
-    from vipriors.board.web.visiting import visitor_of
-
-    monkeypatch.setattr(uploads, "STALLED", 0.05)
-    ada = enter(board, "Ada")
+    monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "RATE_AFTER", 0.05)
 
     async def receive() -> Any:
         await anyio.sleep(every)
@@ -207,17 +204,17 @@ def test_a_sender_who_stalls_or_drips_is_let_go(
         from starlette.requests import Request
 
         headers = [(b"content-type", b"multipart/form-data; boundary=b")]
-        headers += [(b"cookie", f"session={ada.client.cookies['session']}".encode())]
-        scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "app": ada.client.app}
-        request = Request(scope, receive)
+        request = Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
+        reader = forms.FormReader("multipart/form-data; boundary=b", 1000, lambda form: None)
         with anyio.fail_after(5):
-            async with uploads.upload_of(request, visitor_of(request), 1000):
+            async with uploads.receiving(request, board, 1, reader):
                 pass
 
-    with pytest.raises(uploads.TooSlow):
+    with pytest.raises(bodies.TooSlow):
         anyio.run(take)
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_nothing_is_left_of_an_upload_that_ends_early(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from vipriors.board import service
 from vipriors.board.core import Board
-from vipriors.board.web import api, caching
+from vipriors.board.web import caching
 from vipriors.board.web.caching import PageCache
 
 PATH = "/api/v1/challenges/tiny/leaderboard"
@@ -26,7 +26,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(1)
         return make(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(api.service, "leaderboard", counted)
+    monkeypatch.setattr(service, "leaderboard", counted)
     return found
 
 

@@ -11,12 +11,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A scored submission."""
+class Entry(NamedTuple):
+    """A scored submission. A tuple, as a leaderboard is made of many thousands."""
 
     submission: str
     team: int

@@ -146,7 +146,7 @@ def entries_of(session: Session, phase: Phase, part: str, team_id: int | None = 
             Score.labels_version + 0 == phase.challenge.shown_version,
         )
     )
-    return [Entry(*row) for row in found]
+    return [Entry._make(row) for row in found]
 
 
 def _audited(session: Session, submissions: Sequence[str]) -> set[str]:

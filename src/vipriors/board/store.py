@@ -52,17 +52,16 @@ def too_large(limit: int) -> TooLarge:
 
 
 @contextmanager
-def receive(stream: BinaryIO, limit: int, declared: int | None = None) -> Iterator[Received]:
+def receive(stream: BinaryIO, limit: int) -> Iterator[Received]:
     """Reads a stream to its end, piece by piece, into a temporary file.
 
     Args:
         stream: what is sent.
         limit: most bytes that are taken.
-        declared: bytes that the sender said there would be.
 
     Raises:
         TooLarge: it has more bytes than the limit.
-        BadInput: it is empty, or not as long as was said.
+        BadInput: it is empty.
     """
     digest, size = hashlib.sha256(), 0
     with tempfile.TemporaryDirectory(prefix="vipriors-upload-") as folder:
@@ -74,8 +73,6 @@ def receive(stream: BinaryIO, limit: int, declared: int | None = None) -> Iterat
                     raise too_large(limit)
                 digest.update(piece)
                 file.write(piece)
-        if declared is not None and size != declared:
-            raise BadInput.single("upload", f"{size:,} of {declared:,} bytes arrived; send it again")
         if not size:
             raise BadInput.single("upload", "is empty; expected a file")
         yield Received(path, digest.hexdigest(), size)

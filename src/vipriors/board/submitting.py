@@ -81,7 +81,6 @@ def submit(
     *,
     phase_name: str | None = None,
     upload_key: str | None = None,
-    declared_size: int | None = None,
     declaration: dict[str, Any] | None = None,
 ) -> Receipt:
     """Takes a predictions file. When this returns, the submission is stored and will be scored once.
@@ -95,7 +94,6 @@ def submit(
         phase_name: of an open phase; by default the one that is open.
         upload_key: up to 64 characters, the same for all tries to send the same file; by default a file
             counts as sent before if it waits or is scored.
-        declared_size: bytes that the sender announced.
         declaration: what `Declaration` says.
 
     Raises:
@@ -116,7 +114,7 @@ def submit(
         person, challenge = _may_submit(session, person_id, challenge_name)
         phase = open_phase(challenge, now(), phase_name)
         team = team_of(session, person, challenge)
-    with receive(stream, board.settings.upload_bytes, declared_size) as received:
+    with receive(stream, board.settings.upload_bytes) as received:
         with board.database.reading() as session:
             if team and (sent := _key_for(session, phase, team, upload_key, received)[1]):
                 return Receipt(sent, again=True)
@@ -154,6 +152,15 @@ def submit(
         )
         session.add(submission)
     return Receipt(submission, again=False)
+
+
+def check_may_submit(
+    board: Board, person_id: int, challenge_name: str, phase_name: str | None = None
+) -> None:
+    """Refuses, before a file arrives, what would be refused after it; raises as `submit`."""
+    with board.database.reading() as session:
+        _, challenge = _may_submit(session, person_id, challenge_name)
+        open_phase(challenge, now(), phase_name)
 
 
 def cancel(board: Board, person_id: int, submission_id: str) -> None:

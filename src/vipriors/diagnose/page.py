@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vipriors.data.files import os_errors, write_atomic
 from vipriors.diagnose.charts import WORDS, bars, ring, special_bars
 from vipriors.diagnose.errors import HIT, LABELS
 from vipriors.diagnose.predictions import Diagnosed
 from vipriors.diagnose.tide import Diagnosis
+from vipriors.pages import templates
 
 BAR = 24
 """Characters of the longest bar."""
@@ -49,13 +49,7 @@ def write_diagnosis(diagnosed: Diagnosed, task: str, name: str, out: Path) -> li
         BadInput: they cannot be written.
     """
     diagnosis, objects = diagnosed.diagnosis, diagnosed.labels.objects
-    environment = Environment(
-        loader=PackageLoader("vipriors.diagnose", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("vipriors.diagnose")
     page = environment.get_template("tide.html.jinja").render(
         name=name,
         task=task,

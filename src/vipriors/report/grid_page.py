@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vipriors.bench.measured import Cost, Measured, Place, Size, read_measured
 from vipriors.bench.records import FAILED, headline, score_of
 from vipriors.bench.statistics import Ranking, ranking
 from vipriors.data.files import os_errors, write_atomic
+from vipriors.pages import templates
 from vipriors.report import charts, grid_charts
 from vipriors.report.page import Figure, metric_name
 from vipriors.report.recipe import grouped
@@ -90,13 +90,7 @@ def write_grid_report(folder: Path, reference: str | None = None, out: Path | No
 
 def render(measured: Sequence[Measured], failures: Table) -> str:
     """The page."""
-    environment = Environment(
-        loader=PackageLoader("vipriors.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("vipriors.report")
     environment.filters |= {"metric": metric_name, "grouped": grouped, "short": grid_charts.short}
     records = [record for one in measured for record in one.records]
     ranks = rankings(measured)

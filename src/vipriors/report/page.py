@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vipriors.data.files import os_errors, write_atomic
 from vipriors.data.prepared import TEST_LABELS, read_dataset
+from vipriors.pages import templates
 from vipriors.pictures import Picture
 from vipriors.report import charts, confusion
 from vipriors.report.finished import FinishedRun, read_floors, read_run
@@ -90,13 +90,7 @@ def render(
     data_given: bool,
 ) -> str:
     """The page; `mistakes` is None where there are no images or no labels to make pictures from."""
-    environment = Environment(
-        loader=PackageLoader("vipriors.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("vipriors.report")
     environment.filters |= {"percent": percent, "metric": metric_name, "grouped": grouped}
     classes = run.recipe.classes
     large = len(classes) > confusion.MOST_NUMBERS

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from vipriors.board.event import wording
 from vipriors.board.event.leaderboard import Leaderboard
@@ -16,6 +16,7 @@ from vipriors.board.event.schema import Event
 from vipriors.board.event.sections import Dates, Ranking, Track
 from vipriors.board.markup import html, inline_html
 from vipriors.data.files import os_errors, write_atomic
+from vipriors.pages import templates
 from vipriors.problems import BadInput, Problem
 
 STYLE = "event.css"
@@ -131,13 +132,7 @@ def shared_ranks(ranking: Ranking) -> set[int]:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("vipriors.board.event", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("vipriors.board.event", "templates")
     environment.filters |= {
         "html": html,
         "inline_html": inline_html,

@@ -17,7 +17,7 @@ from vipriors.board.scoring import ScorerFault
 from vipriors.board.store import TooLarge
 from vipriors.board.submitting import NotNow
 from vipriors.board.web.api_models import OneProblem, Problems
-from vipriors.board.web.receiving import Body, TooSlow
+from vipriors.board.web.bodies import TooSlow, drain
 from vipriors.problems import BadInput, Problem
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ MEANINGS = {
     413: "The file is too large.",
     415: "A body of another type than is taken.",
     422: "Something that was given is wrong; lists everything.",
-    429: "Too many uploads in a minute.",
+    429: "Too many uploads in a minute, or at the same time.",
     503: "The board cannot do it now, which is its own fault.",
 }
 _STATUS: tuple[tuple[type[BadInput], int], ...] = (
@@ -80,7 +80,7 @@ class Route(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError as error:
-                await Body(request).drain()
+                await drain(request)
                 return problems_response(422, _of_validation(error))
             except BadInput as error:
                 status = next(status for kind, status in _STATUS if isinstance(error, kind))
@@ -88,7 +88,7 @@ class Route(APIRoute):
                 headers = {"Connection": "close"} if status == 408 else None
                 return problems_response(status, error.problems, headers)
             except NoToken:
-                await Body(request).drain()
+                await drain(request)
                 problem = Problem("token", "is missing or not valid; expected Authorization: Bearer vip_…")
                 return problems_response(401, [problem], {"WWW-Authenticate": "Bearer"})
             except Forbidden as error:

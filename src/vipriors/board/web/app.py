@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, FastAPI, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +26,7 @@ from vipriors.board.web.pages import (
 )
 from vipriors.board.web.rendering import static_files
 from vipriors.board.web.security import YEAR, Cookies, RateLimits, SecurityHeaders
+from vipriors.board.web.uploads import WORKED_ON
 
 PAGES = (home, account, challenge, leaderboard, submitting, submissions, teams, organizing, judging, admin)
 API = "/api/v1"
@@ -73,8 +75,6 @@ def make_app(board: Board, *, worker: bool = False) -> FastAPI:
         if not worker:
             yield
             return
-        from anyio import to_thread
-
         from vipriors.board.worker import Process
 
         process = Process(board)
@@ -95,10 +95,11 @@ def make_app(board: Board, *, worker: bool = False) -> FastAPI:
     app.state.cookies = Cookies(board)
     app.state.limits = RateLimits()
     app.state.pages = PageCache(board.database)
+    app.state.uploads = CapacityLimiter(WORKED_ON)
     for module in PAGES:
         app.include_router(module.router)
     app.include_router(static)
-    app.include_router(api.router(board), prefix=API)
+    app.include_router(api.routes, prefix=API)
     errors.add_handlers(app)
     app.add_middleware(errors.Guard)
     app.add_middleware(HeadAsGet)

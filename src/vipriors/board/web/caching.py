@@ -1,4 +1,10 @@
-"""Keeps pages that are the same for all strangers, until anything in the database changes."""
+"""Keeps pages that are the same for all strangers.
+
+A page is made again when anything in the database has changed, but not at every change: to make a large
+leaderboard takes a tenth of a second, in which all other requests are slowed down. So a page is shown for a
+second whatever changes, and for a second more at most while one request makes it anew. Whoever is signed in
+gets pages of their own, which are made each time.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +22,11 @@ from vipriors.board.database import Database
 SECONDS = 5
 """For which a page is kept at most: it tells of moments that pass, such as the end of a phase."""
 
-STALE_SECONDS = 1
-"""For which a page is shown after a change at most, and only while another request makes it anew."""
+RESTS_SECONDS = 1.0
+"""For which a page is shown whatever changes: while scores come all the time it is made once a second."""
+
+STALE_SECONDS = 2.0
+"""For which a page is shown after a change at most, and then only while another request makes it anew."""
 
 MOST = 200
 """Pages that are kept."""
@@ -69,11 +78,11 @@ class _Page:
 
 @dataclass
 class _Kept:
-    """The page of an address, when it was last known to hold, and who makes it anew."""
+    """The page of an address, the moment for which it was last known to be right, and who makes it anew."""
 
     lock: threading.Lock
     page: _Page | None = None
-    held: float = 0.0
+    right: float = 0.0
 
 
 class PageCache:
@@ -99,13 +108,13 @@ class PageCache:
         with kept.lock:  # many who ask at once wait for one page, instead of making as many
             if page := self._held_by(kept, waited=True):
                 return _response(page)
+            began = time.monotonic()
             mark = self._changes.mark()  # before anything is read, so that no later change is missed
-            until = time.monotonic() + SECONDS
             made = make()
             if made.status_code != 200 or "set-cookie" in made.headers:
                 return made
-            kept.page = _Page(mark, until, bytes(made.body), tuple(made.headers.items()))
-            kept.held = time.monotonic()
+            kept.page = _Page(mark, began + SECONDS, bytes(made.body), tuple(made.headers.items()))
+            kept.right = began
             return _response(kept.page)
 
     def peek(self, address: Hashable) -> Response | None:
@@ -115,16 +124,16 @@ class PageCache:
         return _response(page) if page else None
 
     def _held_by(self, kept: _Kept, waited: bool = False) -> _Page | None:
-        page, moment = kept.page, time.monotonic()
+        page, right, moment = kept.page, kept.right, time.monotonic()
         if page is None:
             return None
+        age = moment - right
+        if age < RESTS_SECONDS:
+            return page
         if page.mark == self._changes.mark() and moment < page.until:
-            kept.held = moment
+            kept.right = moment
             return page
-        # While another makes it anew, one that held a moment ago will do.
-        if not waited and kept.lock.locked() and moment < kept.held + STALE_SECONDS:
-            return page
-        return None
+        return page if age < STALE_SECONDS and not waited and kept.lock.locked() else None
 
 
 class Shortcut:

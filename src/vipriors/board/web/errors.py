@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vipriors.board.core import Forbidden, NotFound, TooMany
 from vipriors.board.web.api_errors import is_of_program, problems_response
+from vipriors.board.web.bodies import TooSlow
 from vipriors.board.web.rendering import render
-from vipriors.board.web.uploads import TooSlow
 from vipriors.board.web.visiting import SignInFirst, sign_in_path, visitor_of
 from vipriors.problems import BadInput, Problem
 
@@ -98,7 +98,9 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(TooSlow)
     def too_slow(request: Request, error: TooSlow) -> Response:
-        return error_page(request, 408, "nothing more of the file arrived; send it again")
+        response = error_page(request, 408, problems=error.problems)
+        response.headers["Connection"] = "close"
+        return response
 
     @app.exception_handler(SignInFirst)
     def sign_in_first(request: Request, error: SignInFirst) -> Response:

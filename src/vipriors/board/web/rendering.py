@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from vipriors.board.markup import html
+from vipriors.pages import templates
 
 STATIC = Path(__file__).with_name("static")
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -54,13 +55,7 @@ def render(template: str, **context: Any) -> str:
 @cache
 def environment() -> Environment:
     """What all templates share."""
-    found = Environment(
-        loader=PackageLoader("vipriors.board.web", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    found = templates("vipriors.board.web", "templates")
     found.filters |= {
         "markdown": html,
         "moment": moment,

@@ -33,11 +33,10 @@ def keep(upload: Upload, folder: Path) -> Path:
     Raises:
         BadInput: none was chosen.
     """
-    if upload.file is None or not upload.name:
-        raise BadInput.single("file", "none was chosen")
+    sent = upload.sent()
     folder.mkdir(exist_ok=True)
     file = folder / plain_name(upload.name)
-    copy(upload.file, file)
+    copy(sent, file)
     return file
 
 

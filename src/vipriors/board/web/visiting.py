@@ -16,13 +16,12 @@ from vipriors.board.models import Person
 from vipriors.board.signing import signed_in
 from vipriors.board.viewing import Viewer, viewer_of
 from vipriors.board.web import security
+from vipriors.board.web.bodies import pieces
 from vipriors.board.web.caching import PageCache, address_of
+from vipriors.board.web.forms import LARGEST_FORM, Form
 from vipriors.board.web.rendering import render
 from vipriors.board.web.security import Cookies, RateLimits
 from vipriors.problems import BadInput, Problem
-
-LARGEST_FORM = 2**18
-"""Bytes of a form without a file."""
 
 EXPIRED = "this form has expired or comes from another site; go back, load the page again and resend it"
 
@@ -137,36 +136,19 @@ def person_of(visit: Visit) -> Visitor:
 SignedIn = Annotated[Visitor, Depends(person_of)]
 
 
-class Form:
-    """The fields of a form, each once or more."""
-
-    def __init__(self, fields: list[tuple[str, str]]):
-        self._fields = fields
-
-    def __getitem__(self, name: str) -> str:
-        """The first value of a field; empty if it was not sent."""
-        return next((value for key, value in self._fields if key == name), "")
-
-    def __contains__(self, name: str) -> bool:
-        return any(key == name for key, _ in self._fields)
-
-    def kept(self) -> dict[str, str]:
-        """What was typed, but for passwords and tokens, to show it again beside the problems."""
-        return {key: value for key, value in self._fields if "password" not in key and key != "form_token"}
-
-
 async def form_of(request: Request, visit: Visit) -> Form:
     """The fields of a form that this visitor was given.
 
     Raises:
         Forbidden: the form was not made for this visitor.
+        TooSlow: it stalled or dripped.
         BadInput: it is none, or too large.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise BadInput.single("form", "expected application/x-www-form-urlencoded")
     body = bytearray()
-    async for piece in request.stream():
+    async for piece in pieces(request):
         body += piece
         if len(body) > LARGEST_FORM:
             raise BadInput.single("form", f"is larger than {LARGEST_FORM:,} bytes")

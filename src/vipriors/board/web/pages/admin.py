@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO
 
-from anyio import to_thread
 from fastapi import APIRouter, Response
 from sqlalchemy import select
 
@@ -17,9 +17,11 @@ from vipriors.board.core import NotFound
 from vipriors.board.exchange.importing import import_bundle, read_bundle
 from vipriors.board.models import Person
 from vipriors.board.planning import read_form, read_plan
+from vipriors.board.web.forms import Form
+from vipriors.board.web.pages.uploading import with_upload
 from vipriors.board.web.scratch import copy, keep, scratch
-from vipriors.board.web.uploads import Upload, discard, upload_of
-from vipriors.board.web.visiting import Filled, Form, SignedIn, Visitor
+from vipriors.board.web.uploads import Upload
+from vipriors.board.web.visiting import Filled, SignedIn, Visitor
 from vipriors.problems import BadInput, Problem
 
 router = APIRouter(include_in_schema=False)
@@ -64,7 +66,7 @@ async def new_challenge(visit: SignedIn) -> Response:
             file.write_text(upload.form["yaml"], encoding="utf-8")
             phase = {key: upload.form[key] for key in ("name", "start", "end") if upload.form[key].strip()}
             quota = {key: upload.form[key] for key in ("per_day", "total")}
-            return add_challenge(
+            made = add_challenge(
                 visit.board,
                 file,
                 keep(upload, folder / "sent"),
@@ -73,9 +75,10 @@ async def new_challenge(visit: SignedIn) -> Response:
                 hidden=upload.form["hidden"] == "yes",
                 organizers=[visit.signed_in.id],
                 by=visit.signed_in.id,
-            ).name
+            )
+        return f"/c/{made.name}/run/pages"
 
-    return await _with_file(visit, add, lambda name: f"/c/{name}/run/pages")
+    return await _with_file(visit, add)
 
 
 @router.post("/admin/bundle")
@@ -87,9 +90,10 @@ async def bundle(visit: SignedIn) -> Response:
             file = keep(upload, folder / "sent")
             read_bundle(file)
             with file.open("rb") as stream:
-                return visit.board.files.put(stream, visit.board.settings.upload_bytes).key
+                stored = visit.board.files.put(stream, visit.board.settings.upload_bytes)
+        return f"/admin/bundle/{stored.key}"
 
-    return await _with_file(visit, take, lambda key: f"/admin/bundle/{key}")
+    return await _with_file(visit, take)
 
 
 @router.get("/admin/bundle/{folder}/{key}")
@@ -111,7 +115,7 @@ async def import_(visit: SignedIn, folder: str, key: str) -> Response:
             bundle_ = sent / "bundle.zip"
             copy(stream, bundle_)
             classes = [name.strip() for name in upload.form["classes"].split(",") if name.strip()]
-            return import_bundle(
+            made = import_bundle(
                 visit.board,
                 bundle_,
                 upload.form["task"],
@@ -119,28 +123,21 @@ async def import_(visit: SignedIn, folder: str, key: str) -> Response:
                 name=upload.form["name"].strip() or None,
                 classes=classes or None,
                 by=visit.signed_in.id,
-            ).challenge.name
+            )
+        return f"/c/{made.challenge.name}/run/pages"
 
-    return await _with_file(visit, make, lambda name: f"/c/{name}/run/pages", place)
+    return await _with_file(visit, make, place)
 
 
-async def _with_file(
-    visit: Visitor, do: Callable[[Upload], str], then: Callable[[str], str], place: str | None = None
-) -> Response:
-    """Does something with a form that has a file, and goes on; the form again if it cannot be."""
-    form = Form([])
-    try:
-        await to_thread.run_sync(_refuse_others, visit)
+async def _with_file(visit: Visitor, do: Callable[[Upload], str], place: str | None = None) -> Response:
+    """Does something with a form of administrators that has a file; the form again if it cannot be."""
+
+    def first() -> None:
+        _refuse_others(visit)
         visit.take_change()
-        async with upload_of(visit.request, visit, visit.board.settings.upload_bytes) as upload:
-            form = upload.form
-            made = await to_thread.run_sync(do, upload)
-    except BadInput as error:
-        await discard(visit.request)
-        if place is not None:
-            return await to_thread.run_sync(_bundle_page, visit, place, error.problems, form)
-        return await to_thread.run_sync(_page, visit, error.problems, form)
-    return visit.go(then(made))
+
+    page = partial(_page, visit) if place is None else partial(_bundle_page, visit, place)
+    return await with_upload(visit, first, do, page)
 
 
 def _page(visit: Visitor, problems: list[Problem] | None = None, form: Form | None = None) -> Response:

@@ -15,6 +15,7 @@ from vipriors.board import viewing
 from vipriors.board.core import NotFound
 from vipriors.board.models import Challenge
 from vipriors.board.web.challenges import scene, state_of
+from vipriors.board.web.downloads import saved_as
 from vipriors.board.web.visiting import Visit
 
 router = APIRouter(include_in_schema=False)
@@ -61,7 +62,7 @@ def challenge_file(visit: Visit, name: str) -> Response:
     content = _content(challenge)
     content.get("source", {}).pop("path", None)  # where the organizer's copy is, is nobody's business
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    headers = {"Content-Disposition": f'attachment; filename="{challenge.name}.yaml"'}
+    headers = {"Content-Disposition": saved_as(f"{challenge.name}.yaml")}
     return Response(text, media_type="text/plain", headers=headers)
 
 

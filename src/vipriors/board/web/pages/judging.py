@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Response
-from fastapi.responses import StreamingResponse
 
 from vipriors.board import attaching, organizing, viewing
 from vipriors.board.core import NotFound
 from vipriors.board.models import Attachment
-from vipriors.board.store import CHUNK
 from vipriors.board.web.challenges import scene
-from vipriors.board.web.uploads import Upload, discard, upload_of
-from vipriors.board.web.visiting import Filled, Form, SignedIn, Visitor
+from vipriors.board.web.downloads import download
+from vipriors.board.web.forms import Form
+from vipriors.board.web.pages.uploading import with_upload
+from vipriors.board.web.uploads import Upload
+from vipriors.board.web.visiting import Filled, SignedIn, Visitor
 from vipriors.problems import BadInput, Problem
 
 router = APIRouter(include_in_schema=False)
@@ -41,35 +42,24 @@ def attachments_page(visit: SignedIn, id: str) -> Response:
 @router.post("/s/{id}/attachments")
 async def attach(visit: SignedIn, id: str) -> Response:
     """Takes a report or a run."""
-    form = Form([])
-    try:
-        await to_thread.run_sync(_refuse_strangers, visit, id)
-        async with upload_of(visit.request, visit, visit.board.settings.upload_bytes) as upload:
-            form = upload.form
-            await to_thread.run_sync(_take, visit, id, upload)
-    except BadInput as error:
-        await discard(visit.request)
-        return await to_thread.run_sync(_attachments, visit, id, error.problems, form)
-    return visit.go(f"/s/{id}/attachments")
+
+    def take(upload: Upload) -> str:
+        _take(visit, id, upload)
+        return f"/s/{id}/attachments"
+
+    first, again = partial(_refuse_strangers, visit, id), partial(_attachments, visit, id)
+    return await with_upload(visit, first, take, again)
 
 
 @router.get("/s/{id}/attachments/{number}")
-def download(visit: SignedIn, id: str, number: int) -> Response:
+def download_(visit: SignedIn, id: str, number: int) -> Response:
     """A report or run as it was sent. Never shown by the browser, whatever is in it."""
     with visit.reading() as session:
         viewing.submission(session, visit.viewer, id)
         found = session.get(Attachment, number) if number < 2**31 else None
     if found is None or found.submission_id != id:
         raise NotFound("attachment")
-    name = found.file_name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_")
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Content-Length": str(found.size),
-        "Cache-Control": "no-store",
-    }
-    return StreamingResponse(
-        _pieces(visit, found.file_key), media_type="application/octet-stream", headers=headers
-    )
+    return download(visit.board, found.file_key, found.file_name, found.size)
 
 
 @router.post("/s/{id}/audit")
@@ -162,11 +152,10 @@ def _attachments(
 
 
 def _take(visit: Visitor, id_: str, upload: Upload) -> None:
-    if upload.file is None or not upload.name:
-        raise BadInput.single("file", "none was chosen")
+    sent = upload.sent()
     if upload.form["kind"] not in KINDS:
         raise BadInput.single("kind", "expected report or run")
-    KINDS[upload.form["kind"]](visit.board, visit.signed_in.id, id_, upload.file, upload.name)
+    KINDS[upload.form["kind"]](visit.board, visit.signed_in.id, id_, sent, upload.name)
 
 
 def _refuse_strangers(visit: Visitor, id_: str) -> None:
@@ -180,9 +169,3 @@ def _refuse_others(visit: Visitor, id_: str) -> None:
         submission = viewing.submission(session, visit.viewer, id_)
         if not viewing.runs(session, visit.viewer, submission.phase.challenge):
             raise NotFound(f"submission {id_}")
-
-
-def _pieces(visit: Visitor, key: str) -> Iterator[bytes]:
-    with visit.board.files.open(key) as file:
-        while piece := file.read(CHUNK):
-            yield piece

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,10 +16,12 @@ from vipriors.board.core import NotFound
 from vipriors.board.models import Organizer, Person, Team
 from vipriors.board.planning import read_form, read_plan
 from vipriors.board.web.challenges import Scene, scene
+from vipriors.board.web.forms import Form
+from vipriors.board.web.pages.uploading import with_upload
 from vipriors.board.web.scratch import keep, scratch
 from vipriors.board.web.submission_table import Wanted, table_of
-from vipriors.board.web.uploads import Upload, discard, upload_of
-from vipriors.board.web.visiting import Filled, Form, SignedIn, Visitor
+from vipriors.board.web.uploads import Upload
+from vipriors.board.web.visiting import Filled, SignedIn, Visitor
 from vipriors.problems import BadInput, Problem
 
 router = APIRouter(include_in_schema=False)
@@ -115,16 +117,13 @@ def labels_page(visit: SignedIn, name: str) -> Response:
 @router.post("/c/{name}/run/labels")
 async def change_labels(visit: SignedIn, name: str) -> Response:
     """Has everything scored anew, with other labels if some are sent."""
-    form = Form([])
-    try:
-        await to_thread.run_sync(_run_challenge, visit, name)
-        async with upload_of(visit.request, visit, visit.board.settings.upload_bytes) as upload:
-            form = upload.form
-            await to_thread.run_sync(_rescore, visit, name, upload)
-    except BadInput as error:
-        await discard(visit.request)
-        return await to_thread.run_sync(_again, visit, name, "labels", error.problems, form)
-    return visit.go(f"/c/{name}/run")
+
+    def change(upload: Upload) -> str:
+        _rescore(visit, name, upload)
+        return f"/c/{name}/run"
+
+    again = partial(_again, visit, name, "labels")
+    return await with_upload(visit, partial(_run_challenge, visit, name), change, again)
 
 
 @router.get("/c/{name}/run/teams")

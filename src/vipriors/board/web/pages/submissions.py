@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from markupsafe import Markup
 
 from vipriors.board import pictured, viewing
@@ -14,12 +13,12 @@ from vipriors.board.choosing import choose
 from vipriors.board.models import PENDING, SCORED, Phase, Score, Submission, now
 from vipriors.board.ranking import Entry
 from vipriors.board.standings import is_running, place_in_queue, standing_ids
-from vipriors.board.store import CHUNK
 from vipriors.board.submitting import cancel
 from vipriors.board.viewing import Details
 from vipriors.board.web import charts
 from vipriors.board.web.challenges import scene
-from vipriors.board.web.visiting import Filled, SignedIn, Visitor
+from vipriors.board.web.downloads import download
+from vipriors.board.web.visiting import Filled, SignedIn
 from vipriors.diagnose.charts import kind_bars, sum_bars
 
 router = APIRouter(include_in_schema=False)
@@ -103,18 +102,11 @@ def status(visit: SignedIn, id: str) -> Response:
 
 
 @router.get("/s/{id}/file")
-def download(visit: SignedIn, id: str) -> Response:
+def download_(visit: SignedIn, id: str) -> Response:
     """The file as it was sent. Never shown by the browser, whatever is in it."""
     with visit.reading() as session:
         submission = viewing.submission(session, visit.viewer, id)
-    name = submission.file_name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_")
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Content-Length": str(submission.size),
-        "Cache-Control": "no-store",
-    }
-    content = _pieces(visit, submission.file_key)
-    return StreamingResponse(content, media_type="application/octet-stream", headers=headers)
+    return download(visit.board, submission.file_key, submission.file_name, submission.size)
 
 
 @router.post("/s/{id}/cancel")
@@ -167,9 +159,3 @@ def _history(phase: Phase, sent: list[Submission], shown: dict[str, Score | None
     ]
     until = max(entry.received for entry in entries)
     return charts.history_chart(f"history-{phase.id}", f"Scores in the phase {phase.name}", marked, until)
-
-
-def _pieces(visit: Visitor, key: str) -> Iterator[bytes]:
-    with visit.board.files.open(key) as file:
-        while piece := file.read(CHUNK):
-            yield piece

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Response
 from sqlalchemy import select
 
 from vipriors.board import viewing
-from vipriors.board.core import Forbidden
-from vipriors.board.models import Submission, now
-from vipriors.board.submitting import Receipt, open_phase, submit
+from vipriors.board.models import Submission
+from vipriors.board.submitting import Receipt, check_may_submit, submit
 from vipriors.board.web.challenges import scene
-from vipriors.board.web.uploads import Upload, discard, upload_of
-from vipriors.board.web.visiting import Form, SignedIn, Visitor
-from vipriors.problems import BadInput, Problem
+from vipriors.board.web.forms import Form
+from vipriors.board.web.pages.uploading import with_upload
+from vipriors.board.web.uploads import Upload
+from vipriors.board.web.visiting import SignedIn, Visitor
+from vipriors.problems import Problem
 
 router = APIRouter(include_in_schema=False)
 
@@ -32,31 +33,21 @@ def submit_form(visit: SignedIn, name: str) -> Response:
 @router.post("/c/{name}/submit")
 async def submit_(visit: SignedIn, name: str) -> Response:
     """Takes predictions: as they arrive to the disk, then checked, then acknowledged."""
-    form = Form([])
-    try:
-        await to_thread.run_sync(_refuse_early, visit, name)
-        async with upload_of(visit.request, visit, visit.board.settings.upload_bytes) as upload:
-            form = upload.form
-            receipt = await to_thread.run_sync(_take, visit, name, upload)
-    except Forbidden:
-        await discard(visit.request)
-        raise
-    except BadInput as error:
-        await discard(visit.request)
-        return await to_thread.run_sync(_form, visit, name, error.problems, form.kept())
-    path = f"/s/{receipt.submission.id}"
-    return visit.go(f"{path}?again=1" if receipt.again else path)
 
+    def take(upload: Upload) -> str:
+        receipt = _take(visit, name, upload)
+        path = f"/s/{receipt.submission.id}"
+        return f"{path}?again=1" if receipt.again else path
 
-def _refuse_early(visit: Visitor, name: str) -> None:
-    """Refuses before the file arrives what would be refused after it."""
-    with visit.reading() as session:
-        open_phase(viewing.challenge(session, visit.viewer, name), now())
+    def again(problems: list[Problem], form: Form) -> Response:
+        return _form(visit, name, problems, form.kept())
+
+    first = partial(check_may_submit, visit.board, visit.signed_in.id, name)
+    return await with_upload(visit, first, take, again)
 
 
 def _take(visit: Visitor, name: str, upload: Upload) -> Receipt:
-    if upload.file is None or not upload.name:
-        raise BadInput.single("file", "none was chosen")
+    sent = upload.sent()
     given: dict[str, Any] = {key: upload.form[key] for key in DECLARED if upload.form[key].strip()}
     for key in given.keys() & set(NUMBERS):
         given[key] = given[key].strip().replace(" ", "").replace(",", "").replace("_", "")
@@ -64,7 +55,7 @@ def _take(visit: Visitor, name: str, upload: Upload) -> Receipt:
         visit.board,
         visit.signed_in.id,
         name,
-        upload.file,
+        sent,
         upload.name,
         phase_name=upload.form["phase"] or None,
         declaration=given,
