@@ -1,7 +1,7 @@
 """The small-data training engine: data on the device, one visible loop, resumable to the bit."""
 
 from vipriors.train.batches import Batches, Unlabelled, step_seed
-from vipriors.train.loop import Execution, Interrupted, Recipe, seed_everything, train
+from vipriors.train.loop import Execution, Interrupted, Recipe, require, seed_everything, train
 from vipriors.train.network import (
     NetworkClassifier,
     NetworkModel,
@@ -22,6 +22,7 @@ __all__ = [
     "Standardise",
     "Unlabelled",
     "forward_flops",
+    "require",
     "seed_everything",
     "shown",
     "step_seed",

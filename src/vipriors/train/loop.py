@@ -37,6 +37,25 @@ Progress = Callable[[int, int, str], None]
 """Steps done, steps in all, a few words such as the current loss."""
 
 
+def require(recipe: object, **fields: tuple[bool, str]) -> None:
+    """Checks hyper-parameters.
+
+    Args:
+        recipe: Has the fields.
+        fields: Of each that is checked whether it is as it should be, and how that is.
+
+    Raises:
+        BadInput: Lists every field that is not.
+    """
+    problems = [
+        Problem(name, f"is {getattr(recipe, name)}; expected {words}")
+        for name, (holds, words) in fields.items()
+        if not holds
+    ]
+    if problems:
+        raise BadInput(problems)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained; methods inherit these fields and add their own."""
@@ -63,24 +82,18 @@ class Recipe:
     """Largest norm of the gradient; 0 leaves gradients as they are."""
 
     def __post_init__(self) -> None:
-        expected = {
-            "steps": (self.steps >= 1, "1 or more"),
-            "batch_size": (self.batch_size >= 1, "1 or more"),
-            "lr": (0 < self.lr < math.inf, "more than 0"),
-            "momentum": (0 <= self.momentum < 1, "0 to less than 1"),
-            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
-            "warmup": (0 <= self.warmup <= 1, "0 to 1"),
-            "label_smoothing": (0 <= self.label_smoothing < 1, "0 to less than 1"),
-            "ema": (0 <= self.ema < 1, "0 to less than 1"),
-            "clip_norm": (0 <= self.clip_norm < math.inf, "0 or more"),
-        }
-        problems = [
-            Problem(name, f"is {getattr(self, name)}; expected {words}")
-            for name, (holds, words) in expected.items()
-            if not holds
-        ]
-        if problems:
-            raise BadInput(problems)
+        require(
+            self,
+            steps=(self.steps >= 1, "1 or more"),
+            batch_size=(self.batch_size >= 1, "1 or more"),
+            lr=(0 < self.lr < math.inf, "more than 0"),
+            momentum=(0 <= self.momentum < 1, "0 to less than 1"),
+            weight_decay=(0 <= self.weight_decay < math.inf, "0 or more"),
+            warmup=(0 <= self.warmup <= 1, "0 to 1"),
+            label_smoothing=(0 <= self.label_smoothing < 1, "0 to less than 1"),
+            ema=(0 <= self.ema < 1, "0 to less than 1"),
+            clip_norm=(0 <= self.clip_norm < math.inf, "0 or more"),
+        )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from vipriors.methods.protocol import Context, Fitted, Labelled, TrainingSet
 from vipriors.priors.augment import Augmentation, ColourJitter, Compose, ResizedCrop
 from vipriors.priors.augment.clips import Colours, Geometry, SubClip, even_starts, fitting_stride
 from vipriors.priors.augment.invariance import allowed
-from vipriors.problems import BadInput
 from vipriors.train import (
     Batches,
     Execution,
@@ -29,6 +28,7 @@ from vipriors.train import (
     Recipe,
     Standardise,
     forward_flops,
+    require,
     shown,
     with_weights,
 )
@@ -68,8 +68,7 @@ class ClipMethod(Recipe, ABC):
         SubClip(self.frames, self.strides)
         ResizedCrop(1, (self.crop, 1.0))
         ColourJitter(self.jitter, self.jitter, self.jitter, 0.0)
-        if self.views < 1:
-            raise BadInput.single("views", f"is {self.views}; expected 1 or more")
+        require(self, views=(self.views >= 1, "1 or more"))
 
     @abstractmethod
     def network(self, clip_shape: tuple[int, ...], classes: int) -> nn.Module:

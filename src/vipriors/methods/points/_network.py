@@ -17,10 +17,9 @@ from torch.nn import functional
 from vipriors.methods._fitting import fit_network, fresh
 from vipriors.methods.classification._network import validate
 from vipriors.methods.protocol import Context, Fitted, TrainingSet
-from vipriors.priors.augment._batch import require
 from vipriors.priors.augment.mix import one_hot
 from vipriors.priors.augment.points import VaryClouds, chosen
-from vipriors.train import Batches, Execution, NetworkClassifier, Recipe, forward_flops, with_weights
+from vipriors.train import Batches, Execution, NetworkClassifier, Recipe, forward_flops, require, with_weights
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class PointMethod(Recipe, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require("points", (self.points >= 1, f"is {self.points}; expected 1 or more"))
+        require(self, points=(self.points >= 1, "1 or more"))
         VaryClouds(jitter=self.jitter)
 
     @abstractmethod

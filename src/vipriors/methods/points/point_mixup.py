@@ -37,9 +37,9 @@ from vipriors.card import Card, Claim
 from vipriors.data.clips import even_frames
 from vipriors.methods.points._network import Mix
 from vipriors.methods.points.point_net import PointNet
-from vipriors.priors.augment._batch import require
 from vipriors.priors.augment.point_mixup import Pairing, PointMixup
 from vipriors.priors.augment.points import VaryClouds, mirror_angles, turn
+from vipriors.train import require
 
 CARD = Card(
     system="T4",
@@ -123,7 +123,7 @@ class PointMixupNet(PointNet):
         super().__post_init__()
         PointMixup(self.gamma)
         most = len(self.widths) - 1
-        require("layers", (0 <= self.layers <= most, f"is {self.layers}; expected 0 to {most}"))
+        require(self, layers=(0 <= self.layers <= most, f"0 to {most}"))
 
     def prepared(self, clouds: NDArray[np.float32]) -> NDArray[np.float32]:
         """Each cloud `(P, 3)` turned so that its mirror plane holds the x axis."""
