@@ -54,7 +54,7 @@ class SourceSection(_Section):
     world: str | None = Field(None, description="An embedded generator, such as `digits`.")
     variant: str | None = Field(
         None,
-        description="Of the world, where it has several: what is done to the clouds of `solids` in the test.",
+        description="Of the world, where it has several, such as `noise` of `solids` or `fine` of `scenes`.",
     )
     kind: Literal[
         "auto",
@@ -149,6 +149,9 @@ class InputSection(_Section):
     points: int | None = Field(None, ge=1, description="Of each cloud, in place of a size.")
     channels: int = Field(3, ge=1)
     frames: int | None = Field(None, ge=1, description="Evenly spaced frames of each clip.")
+    map_scale: int = Field(
+        1, ge=1, description="Label maps to learn from are this many times as high and wide as the images."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -205,6 +208,12 @@ class Challenge(_Section):
     def _clips_have_frames(self) -> Self:
         if (self.task == "actions") != (self.input.frames is not None):
             raise ValueError("input.frames is for clips, which task actions is about, and needed there")
+        return self
+
+    @model_validator(mode="after")
+    def _maps_have_a_scale(self) -> Self:
+        if self.task != "segmentation" and self.input.map_scale != 1:
+            raise ValueError("input.map_scale is for label maps, which task segmentation is about")
         return self
 
     @model_validator(mode="after")

@@ -24,8 +24,8 @@ class Labelled:
     """Images, clips or clouds with their labels.
 
     Labels by task: classification, points, actions and reid (the person) int64 `(N,)`; segmentation uint8
-    `(N, H, W)` with positions in `classes`, or `IGNORED`; detection and instances one `Objects` for each
-    image.
+    `(N, sH, sW)` with positions in `classes`, or `IGNORED`, where s is 1 unless the challenge's
+    `input.map_scale` is another; detection and instances one `Objects` for each image.
     """
 
     images: NDArray[Any]

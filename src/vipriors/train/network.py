@@ -109,10 +109,10 @@ def weights_hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def forward_flops(network: nn.Module, image_shape: tuple[int, ...]) -> int:
+def forward_flops(network: nn.Module, image_shape: tuple[int, ...], **more: Any) -> int:
     """Floating-point operations of one forward pass on one image `(C, H, W)`; a multiply-add is two.
 
-    Of clips and clouds likewise.
+    Of clips and clouds likewise. The network is given `more`, too.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -120,6 +120,6 @@ def forward_flops(network: nn.Module, image_shape: tuple[int, ...]) -> int:
     training = network.training
     network.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, *image_shape, device=device))
+        network(torch.zeros(1, *image_shape, device=device), **more)
     network.train(training)
     return int(counter.get_total_flops())

@@ -3,6 +3,8 @@
 Each scene has two to six real digits (`worlds.digits`) in many sizes, colours and poses, over one another and
 under bars, among strokes and pieces of digits that are none: chalk on a dark board. The handwriting in test
 scenes is in no other. A digit of which less than 65 % would be seen is not drawn.
+
+The variant `fine` is drawn twice as large, and its maps tell digits from all else: about outlines, not names.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from vipriors.worlds._compose import background, box_of, light, lighter, noise, 
 from vipriors.worlds._digits import OPAQUE, SIDE, Ints, draw, handwriting, pool, random_of
 
 SIZE = 96
-"""Height and width of a scene in pixels."""
+"""Height and width of a scene in pixels; sizes of what is in it are for a scene of this size."""
+ZOOMS = {"plain": 1, "fine": 2}
+"""How many times as large the scenes of each variant are drawn."""
 COUNTS = {"train": 400, "test": 200}
 CLASSES = tuple("0123456789")
 TASKS = ("segmentation", "detection", "instances")
@@ -36,16 +40,23 @@ LEAST_SEEN = 65
 """Percent of a digit's pixels that are seen at least."""
 TRIES = 8
 """Places that are tried for each thing, before the scene goes without it."""
-MIDDLE = (SIZE // 2, SIZE // 2)
+SAMPLES = {
+    variant: tuple(
+        SourceSample(f"scenes/{split}/{'' if variant == 'plain' else variant + '/'}{number}", 0, split)
+        for split, count in COUNTS.items()
+        for number in range(count)
+    )
+    for variant in ZOOMS
+}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One rendered scene.
+    """One rendered scene of S x S pixels.
 
     Attributes:
-        image: `(SIZE, SIZE, 3)`.
-        owners: `(SIZE, SIZE)`, the number of the digit that is seen at a pixel, from 1 on; or 0.
+        image: `(S, S, 3)`.
+        owners: `(S, S)`, the number of the digit that is seen at a pixel, from 1 on; or 0.
         classes: of each digit; number 1 comes first.
         seen: the share of each digit's pixels that are seen.
     """
@@ -57,7 +68,7 @@ class Scene:
 
     @property
     def label_map(self) -> NDArray[np.uint8]:
-        """`(SIZE, SIZE)`: 0 for the background, else the digit's class and 1."""
+        """`(S, S)`: 0 for the background, else the digit's class and 1."""
         return np.array([0, *(class_ + 1 for class_ in self.classes)], np.uint8)[self.owners]
 
 
@@ -66,35 +77,44 @@ class SceneSource:
     """Scenes with the labels of one task."""
 
     task: str
+    variant: str = "plain"
     name: str = "scenes"
     root: Path | None = None
     media: Literal["images", "clips"] = "images"
     classes: tuple[str, ...] = ("image",)
-    samples: tuple[SourceSample, ...] = tuple(
-        SourceSample(f"scenes/{split}/{number}", 0, split)
-        for split, count in COUNTS.items()
-        for number in range(count)
-    )
+
+    @property
+    def samples(self) -> tuple[SourceSample, ...]:
+        """Every scene of the variant."""
+        return SAMPLES[self.variant]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The ten classes; of maps also the background, first."""
+        """The ten classes, or in fine scenes the one; of maps also the background, first."""
+        if self.variant == "fine":
+            return ("background", "digit")
         return ("background", *CLASSES) if self.task == "segmentation" else CLASSES
 
     def content(self, sample: SourceSample) -> tuple[str, bytes]:
         """The scene as a PNG."""
-        return ".png", encode_png(render(sample.key).image)
+        return ".png", encode_png(self._scene(sample).image)
+
+    def _scene(self, sample: SourceSample) -> Scene:
+        return render(sample.key, ZOOMS[self.variant])
 
     def annotations(self, named: Named) -> Iterator[tuple[str, bytes]]:
         """A label map for each scene, or COCO's `labels.json`."""
         if self.task == "segmentation":
             for name, sample in named:
-                yield Path(name).stem + ".png", encode_png(render(sample.key).label_map)
+                scene = self._scene(sample)
+                fine = self.variant == "fine"
+                label_map = (scene.owners > 0).astype(np.uint8) if fine else scene.label_map
+                yield Path(name).stem + ".png", encode_png(label_map)
             return
         objects = [
             {"image_id": _image_id(name), **object_}
             for name, sample in named
-            for object_ in _objects(render(sample.key), masks=self.task == "instances")
+            for object_ in _objects(self._scene(sample), masks=self.task == "instances")
         ]
         numbered = [{"id": number, **object_} for number, object_ in enumerate(objects, start=1)]
         yield "labels.json", _json(_index(named) | {"annotations": numbered})
@@ -105,36 +125,40 @@ class SceneSource:
             yield "images.json", _json(_index(named))
 
 
-def scenes(task: str) -> SceneSource:
-    """The scenes with labels for `segmentation`, `detection` or `instances`.
+def scenes(task: str, variant: str = "plain") -> SceneSource:
+    """The scenes with labels for `segmentation`, `detection` or `instances`; `fine` ones for the first alone.
 
     Raises:
-        BadInput: The task is another.
+        BadInput: The task or the variant is another.
     """
-    if task not in TASKS:
-        expected = f"expected task {', '.join(TASKS)}"
+    if variant not in ZOOMS:
+        expected = f"expected one of {', '.join(ZOOMS)}"
+        raise BadInput.single("world scenes", f"has no variant {variant!r}; {expected}")
+    known = TASKS if variant == "plain" else TASKS[:1]
+    if task not in known:
+        expected = f"expected task {', '.join(known)}"
         raise BadInput.single("world scenes", f"has no labels for {task}; {expected}")
-    return SceneSource(task)
+    return SceneSource(task, variant)
 
 
 @lru_cache(maxsize=1024)
-def render(key: str) -> Scene:
-    """Render the scene of a key; the split in it decides the handwriting."""
+def render(key: str, zoom: int = 1) -> Scene:
+    """Render the scene of a key, `zoom` times as large; the split in it decides the handwriting."""
     random, hands = random_of(key), pool(test=key.startswith("scenes/test/"))
-    canvas = _Canvas(random)
+    canvas = _Canvas(random, zoom * SIZE)
     for _ in range(random.randint(0, 4)):
-        canvas.add(stroke(random, SIZE, (1, 4), (10, 60)), MIDDLE)
+        canvas.add(_stroke(random, zoom, (1, 4), (10, 60)), canvas.middle)
     digits, pieces, bars = (random.randint(*few) for few in ((2, 7), (0, 4), (0, 2)))
     kinds = ["digit"] * digits + ["piece"] * pieces + ["bar"] * bars
     random.shuffle(kinds)
     for kind in kinds:
         for _ in range(TRIES):
             if kind == "bar":
-                added = canvas.add(stroke(random, SIZE, (2, 7), (20, 80)), MIDDLE)
+                added = canvas.add(_stroke(random, zoom, (2, 7), (20, 80)), canvas.middle)
             else:
                 class_ = random.randint(10)
-                alpha = _digit(random, hands[class_], whole=kind == "digit")
-                row, column = random.randint(4, SIZE - 4, 2).tolist()
+                alpha = _digit(random, hands[class_], zoom, whole=kind == "digit")
+                row, column = random.randint(4 * zoom, (SIZE - 4) * zoom, 2).tolist()
                 added = canvas.add(alpha, (row, column), class_ if kind == "digit" else None)
             if added:
                 break
@@ -145,18 +169,19 @@ def render(key: str) -> Scene:
 class _Canvas:
     """A scene at work: what is added covers what is there."""
 
-    def __init__(self, random: RandomState) -> None:
+    def __init__(self, random: RandomState, side: int) -> None:
         self.random = random
-        self.ground = background(random, SIZE, 3) * 130 // 255
+        self.middle = (side // 2, side // 2)
+        self.ground = background(random, side, 3) * 130 // 255
         self.picture = self.ground.copy()
-        self.owners = np.zeros((SIZE, SIZE), np.uint8)
+        self.owners = np.zeros((side, side), np.uint8)
         self.classes: list[int] = []
         self.sizes: list[int] = []
         """Pixels of each digit if all of it were seen."""
 
     def add(self, alpha: Ints, middle: tuple[int, int], class_: int | None = None) -> bool:
         """Paint something, of no class if it is no digit, unless too little of a digit would be seen."""
-        box, part = box_of(alpha, middle, SIZE)
+        box, part = box_of(alpha, middle, len(self.owners))
         owners, sizes = self.owners.copy(), self.sizes
         if class_ is not None:
             sizes = [*sizes, int(np.count_nonzero(alpha > OPAQUE // 2))]
@@ -176,7 +201,13 @@ def _shares(owners: NDArray[np.uint8], sizes: list[int]) -> list[float]:
     return [n / size for n, size in zip(seen[1:], sizes, strict=True)]
 
 
-def _digit(random: RandomState, hands: tuple[int, ...], *, whole: bool) -> Ints:
+def _stroke(random: RandomState, zoom: int, width: tuple[int, int], length: tuple[int, int]) -> Ints:
+    """Alpha of a stroke anywhere in the scene; widths and lengths are those of a scene of `SIZE`."""
+    (thin, thick), (short, long) = width, length
+    return stroke(random, zoom * SIZE, (zoom * thin, zoom * thick), (zoom * short, zoom * long))
+
+
+def _digit(random: RandomState, hands: tuple[int, ...], zoom: int, *, whole: bool) -> Ints:
     """Alpha of a digit, or of a round piece of one."""
     ink = handwriting()[0][hands[random.randint(len(hands))]]
     if not whole:
@@ -184,7 +215,7 @@ def _digit(random: RandomState, hands: tuple[int, ...], *, whole: bool) -> Ints:
         ink = ink * (np.add.outer(down**2, right**2) < random.randint(5, 9) ** 2)
     return draw(
         ink,
-        size=SIZES[0] * (SIZES[1] / SIZES[0]) ** random.uniform(),
+        size=zoom * SIZES[0] * (SIZES[1] / SIZES[0]) ** random.uniform(),
         turn=random.uniform(-12, 12),
         shear=random.uniform(-0.15, 0.15),
         aspect=random.uniform(0.9, 1.1),

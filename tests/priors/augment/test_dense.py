@@ -122,7 +122,7 @@ def test_maps_that_do_not_fit(augmentation, maps, found):
     with pytest.raises(BadInput) as caught:
         augmentation(pair()[0], maps, seeded())
     assert [str(problem) for problem in caught.value.problems] == [
-        f"maps: found {found}; expected whole numbers (6, 12, 20)"
+        f"maps: found {found}; expected whole numbers (6, 12, 20), or a multiple in both sides"
     ]
 
 

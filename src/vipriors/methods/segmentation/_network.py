@@ -17,7 +17,7 @@ from vipriors.challenges.schema import Invariance
 from vipriors.methods._fitting import fit_network, fresh
 from vipriors.methods.protocol import IGNORED, Context, Fitted, Labelled, TrainingSet
 from vipriors.methods.segmentation._iou import mean_iou
-from vipriors.methods.segmentation._loss import class_weights, pixel_cross_entropy, resized
+from vipriors.methods.segmentation._loss import class_weights, pixel_cross_entropy
 from vipriors.methods.segmentation._segmenter import BATCH, NetworkSegmenter
 from vipriors.priors.augment import ColourJitter, Invert
 from vipriors.priors.augment.dense import (
@@ -29,8 +29,7 @@ from vipriors.priors.augment.dense import (
     DenseMove,
     ImagesOnly,
 )
-from vipriors.problems import BadInput, Problem
-from vipriors.train import Batches, Execution, Recipe, Standardise, forward_flops, with_weights
+from vipriors.train import Batches, Execution, Recipe, Standardise, forward_flops, require, with_weights
 
 LOG_LINES = 25
 """Lines of the log, each with a look at the held-out images, which costs as much as some training steps."""
@@ -59,7 +58,7 @@ class SegmentationNetwork(Recipe, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        expect(
+        require(
             self,
             scale=(0 <= self.scale < 1, "0 to less than 1"),
             bend=(0 <= self.bend < math.inf, "0 or more"),
@@ -74,6 +73,28 @@ class SegmentationNetwork(Recipe, ABC):
     def network(self, image_shape: tuple[int, ...], classes: int) -> nn.Module:
         """A network with fresh weights: standardised images `(B, C, H, W)` to logits `(B, classes, h, w)`."""
 
+    def loss(
+        self, network: nn.Module, images: Tensor, maps: Tensor, weights: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """A batch to a scalar: cross-entropy of the logits at the maps' size, unless a method has its own.
+
+        Args:
+            network: In training mode, for images in [0, 1].
+            images: `(B, C, H, W)`, varied.
+            maps: `(B, h, w)`, varied.
+            weights: How much a pixel of each class counts, `(K,)`.
+            generator: The step's random numbers.
+        """
+        return pixel_cross_entropy(network(images), maps, weights, self.label_smoothing)
+
+    def segmenter(self, network: nn.Module, execution: Execution) -> NetworkSegmenter:
+        """What predicts with a trained network for images in [0, 1]."""
+        return NetworkSegmenter(network, execution)
+
+    def flops(self, network: nn.Module, image_shape: tuple[int, ...], size: tuple[int, int]) -> int:
+        """Operations for one image whose map has a size `(h, w)`."""
+        return forward_flops(network, image_shape)
+
     def fit(self, data: TrainingSet, context: Context) -> Fitted:
         """Trains from random weights."""
         return fit(self, data, context)
@@ -83,19 +104,17 @@ class SegmentationNetwork(Recipe, ABC):
     ) -> NetworkSegmenter:
         """Restores a network that `fit` trained."""
         empty = Standardise(torch.zeros(image_shape[0]), torch.ones(image_shape[0]))
-        network = nn.Sequential(empty, self.network(image_shape, classes))
-        return NetworkSegmenter(with_weights(network, folder), execution)
+        network = Standardised(empty, self.network(image_shape, classes))
+        return self.segmenter(with_weights(network, folder), execution)
 
 
-def expect(recipe: Recipe, **fields: tuple[bool, str]) -> None:
-    """Raises `BadInput` with every field that is not what it should be: whether it is, and what that is."""
-    problems = [
-        Problem(name, f"is {getattr(recipe, name)}; expected {words}")
-        for name, (holds, words) in fields.items()
-        if not holds
-    ]
-    if problems:
-        raise BadInput(problems)
+class Standardised(nn.Sequential):
+    """Two modules: what standardises images, and a network that gets them and whatever else is given."""
+
+    def forward(self, images: Tensor, *more: Any, **named: Any) -> Any:
+        """What the network gives."""
+        standardise, network = self
+        return network(standardise(images), *more, **named)
 
 
 def augmentation(recipe: SegmentationNetwork, invariance: Invariance, size: tuple[int, int]) -> DenseCompose:
@@ -124,14 +143,15 @@ def fit(method: SegmentationNetwork, data: TrainingSet, context: Context) -> Fit
     execution = context.execution or Execution()
     classes = len(data.classes)
     body = fresh(lambda: method.network(data.image_shape, classes), context)
-    network = nn.Sequential(Standardise.of(data.train.images), body)
+    network = Standardised(Standardise.of(data.train.images), body)
     _, height, width = data.image_shape
     augment = augmentation(method, data.invariance, (height, width))
+    size = (data.train.labels.shape[1], data.train.labels.shape[2])
     weights = class_weights(data.train.labels, classes, method.class_balance).to(execution.resolved_device())
 
     def loss(network: nn.Module, images: Tensor, maps: Tensor, generator: torch.Generator) -> Tensor:
         images, maps = augment(images, maps, generator)
-        return pixel_cross_entropy(network(images), maps, weights, method.label_smoothing)
+        return method.loss(network, images, maps, weights, generator)
 
     held_out = data.held_out
     trained, facts = fit_network(
@@ -146,23 +166,23 @@ def fit(method: SegmentationNetwork, data: TrainingSet, context: Context) -> Fit
         ),
         loss,
         context,
-        monitor=(lambda network: validate(network, held_out, data.classes, execution)) if held_out else None,
+        monitor=(lambda network: validate(method.segmenter(network, execution), held_out, data.classes))
+        if held_out
+        else None,
         log_lines=LOG_LINES,
-        flops=lambda trained: forward_flops(trained, data.image_shape),
+        flops=lambda trained: method.flops(trained, data.image_shape, size),
     )
-    return Fitted(NetworkSegmenter(trained, execution), facts)
+    return Fitted(method.segmenter(trained, execution), facts)
 
 
-def validate(
-    network: nn.Module, held_out: Labelled, names: tuple[str, ...], execution: Execution
-) -> dict[str, float]:
-    """Mean IoU and cross-entropy on the held-out images at the input size, for the log."""
-    segmenter = NetworkSegmenter(network, execution)
+def validate(segmenter: NetworkSegmenter, held_out: Labelled, names: tuple[str, ...]) -> dict[str, float]:
+    """Mean IoU and cross-entropy on the held-out images at the size of their maps, for the log."""
     pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
     losses, labelled = 0.0, 0
     for start in range(0, len(held_out.images), BATCH):
         truth = held_out.labels[start : start + BATCH]
-        logits = resized(segmenter.logits(held_out.images[start : start + BATCH]), truth.shape[1:])
+        _, height, width = truth.shape
+        logits = segmenter.logits(held_out.images[start : start + BATCH], (height, width))
         maps, pixels = torch.from_numpy(truth).to(logits.device), int((truth != IGNORED).sum())
         losses, labelled = losses + pixels * float(pixel_cross_entropy(logits, maps)), labelled + pixels
         pairs += zip(truth, logits.argmax(1).to(torch.uint8).cpu().numpy(), strict=True)

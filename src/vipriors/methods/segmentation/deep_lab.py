@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vipriors.methods.segmentation._network import SegmentationNetwork, expect
+from vipriors.methods.segmentation._network import SegmentationNetwork
+from vipriors.train import require
 
 
 def convolution(inputs: int, outputs: int, side: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -181,7 +182,7 @@ class DeepLab(SegmentationNetwork):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        expect(
+        require(
             self,
             width=(self.width >= 1, "1 or more"),
             blocks=(self.blocks >= 1, "1 or more"),

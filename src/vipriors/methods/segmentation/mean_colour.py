@@ -78,9 +78,11 @@ def fit_gaussians(images: NDArray[np.uint8], maps: NDArray[np.uint8], classes: i
 
     Args:
         images: `(N, H, W, C)`.
-        maps: `(N, H, W)`, with `IGNORED`.
+        maps: `(N, sH, sW)`, with `IGNORED`; of finer ones the label next to the middle of each pixel counts.
         classes: K.
     """
+    scale = maps.shape[1] // images.shape[1]
+    maps = maps[:, scale // 2 :: scale, scale // 2 :: scale]
     size = images.shape[3] + 2
     counts, sums = np.zeros(classes), np.zeros((classes, size))
     products = np.zeros((classes, size, size))

@@ -31,7 +31,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vipriors.methods.segmentation._network import SegmentationNetwork, expect
+from vipriors.methods.segmentation._network import SegmentationNetwork
+from vipriors.train import require
 
 
 def two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
@@ -138,7 +139,7 @@ class UNet(SegmentationNetwork):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        expect(
+        require(
             self,
             width=(self.width >= 1, "1 or more"),
             levels=(2 <= self.levels <= 8, "2 to 8"),

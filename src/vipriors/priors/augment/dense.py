@@ -2,7 +2,8 @@
 
 Each is a small frozen dataclass, called with float images `(B, C, H, W)` in [0, 1], maps `(B, H, W)` of whole
 numbers from 0 to 255 and an explicit `torch.Generator`; it gives both back. The same seed gives the same
-pair. What comes in from outside of an image is black and labelled `IGNORED`.
+pair. What comes in from outside of an image is black and labelled `IGNORED`. Maps may be finer than images:
+`(B, sH, sW)` for a whole number s.
 """
 
 from __future__ import annotations
@@ -43,27 +44,38 @@ def warp_both(
 
     Args:
         images: `(B, C, H, W)`.
-        maps: `(B, H, W)`.
+        maps: `(B, sH, sW)`.
         matrix: `(B, 2, 3)`, from output to input position; see `geometric.warp`.
         bends: Pixels, in x and y, by which the input lies further off at points of a grid that spans the
             output, `(B, 2, h, w)`; smooth between them.
     """
-    require_maps(maps, images)
+    scale = require_maps(maps, images)
     height, width = images.shape[2:]
     dtype = coordinate_dtype(images)
-    x = torch.arange(width, device=images.device, dtype=dtype) - (width - 1) / 2
-    y = (torch.arange(height, device=images.device, dtype=dtype) - (height - 1) / 2)[:, None]
     m = matrix.to(images.device, dtype)[..., None, None]
-    source = m[:, :, 0] * x + m[:, :, 1] * y + m[:, :, 2]
     if bends is not None:
         bends = bends.to(images.device, dtype)
-        source = source + F.interpolate(bends, (height, width), mode="bicubic", align_corners=True)
+        bends = F.interpolate(bends, (height, width), mode="bicubic", align_corners=True)
     half = torch.tensor((width / 2, height / 2), device=images.device, dtype=dtype)
-    grid = source.movedim(1, -1) / half
-    shown = F.grid_sample(images.to(dtype), grid, "bilinear", "zeros", align_corners=False)
+
+    def grid(scale: int) -> Tensor:
+        """Where the pixels of an output so many times as fine lie, as `grid_sample` takes it."""
+        x, y = (
+            (torch.arange(scale * side, device=images.device, dtype=dtype) + 0.5) / scale - side / 2
+            for side in (width, height)
+        )
+        source = m[:, :, 0] * x + m[:, :, 1] * y[:, None] + m[:, :, 2]
+        if bends is not None:
+            finer = {"scale_factor": scale, "mode": "bilinear", "align_corners": False}
+            source = source + (bends if scale == 1 else F.interpolate(bends, **finer))
+        return source.movedim(1, -1) / half
+
+    seen = grid(1)
+    shown = F.grid_sample(images.to(dtype), seen, "bilinear", "zeros", align_corners=False)
+    seen = seen if scale == 1 else grid(scale)
     # Outside is zero, so that this must be what `IGNORED` becomes.
     labels = F.grid_sample(
-        (maps[:, None] - float(IGNORED)).to(dtype), grid, "nearest", "zeros", align_corners=False
+        (maps[:, None] - float(IGNORED)).to(dtype), seen, "nearest", "zeros", align_corners=False
     )
     labels = (labels[:, 0] + IGNORED).round().to(maps.dtype)
     return like_layout(shown.to(images.dtype), images), labels
@@ -76,20 +88,22 @@ def crop_both(
 
     Args:
         images: `(B, C, H, W)`.
-        maps: `(B, H, W)`.
+        maps: `(B, sH, sW)`.
         top: First row of each window, `(B,)`.
         left: First column, likewise.
         size: `(h, w)` of the window, which lies within the image.
     """
-    require_maps(maps, images)
-    height, width = size
+    scale = require_maps(maps, images)
     corners = list(zip(top.tolist(), left.tolist(), strict=True))
-    windows = [(slice(row, row + height), slice(column, column + width)) for row, column in corners]
-    cut = torch.stack(
-        [image[:, rows, columns] for image, (rows, columns) in zip(images, windows, strict=True)]
-    )
-    labels = torch.stack([map_[window] for map_, window in zip(maps, windows, strict=True)])
-    return like_layout(cut, images), labels
+
+    def window(row: int, column: int, scale: int) -> tuple[slice, slice]:
+        starts = zip((row, column), size, strict=True)
+        rows, columns = (slice(scale * start, scale * (start + side)) for start, side in starts)
+        return rows, columns
+
+    cut = [image[:, *window(*corner, 1)] for image, corner in zip(images, corners, strict=True)]
+    labels = [map_[window(*corner, scale)] for map_, corner in zip(maps, corners, strict=True)]
+    return like_layout(torch.stack(cut), images), torch.stack(labels)
 
 
 def paste(images: Tensor, maps: Tensor, partner: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,23 +111,27 @@ def paste(images: Tensor, maps: Tensor, partner: Tensor, mask: Tensor) -> tuple[
 
     Args:
         images: `(B, C, H, W)`.
-        maps: `(B, H, W)`.
+        maps: `(B, sH, sW)`.
         partner: Index of the image that is pasted into each, `(B,)`.
-        mask: `(B, H, W)`.
+        mask: `(B, sH, sW)`; of those of a pixel of the image the one at its middle, or next to it, counts.
     """
-    require_maps(maps, images)
+    scale = require_maps(maps, images)
     partner = partner.to(images.device)
-    shown = torch.where(mask[:, None], images[partner], images)
+    middle = slice(scale // 2, None, scale)
+    shown = torch.where(mask[:, None, middle, middle], images[partner], images)
     return like_layout(shown, images), torch.where(mask, maps[partner], maps)
 
 
-def require_maps(maps: Tensor, images: Tensor) -> None:
-    """Raise `BadInput` unless `maps` are whole numbers `(B, H, W)` as large as the images."""
+def require_maps(maps: Tensor, images: Tensor) -> int:
+    """How many times as fine as the images maps are; `BadInput` unless whole numbers `(B, sH, sW)`."""
     require_images(images)
-    wanted = (len(images), *images.shape[2:])
+    count, _, height, width = images.shape
+    scale = max(1, maps.shape[1] // height) if maps.ndim == 3 else 1
     found = f"found {maps.dtype} {tuple(maps.shape)}"
-    ok = maps.shape == wanted and not maps.is_floating_point()
-    require("maps", (ok, f"{found}; expected whole numbers {wanted}"))
+    ok = maps.shape == (count, scale * height, scale * width) and not maps.is_floating_point()
+    expected = f"expected whole numbers {(count, height, width)}, or a multiple in both sides"
+    require("maps", (ok, f"{found}; {expected}"))
+    return scale
 
 
 @dataclass(frozen=True)
@@ -221,8 +239,10 @@ class DenseCutMix:
         height, width = (side * rows).long(), (side * columns).long()
         height = height * coin(count, self.p, generator)
         top, left = integers(count, 0, rows - 1, generator), integers(count, 0, columns - 1, generator)
-        box = box_mask(top - height // 2, left - width // 2, height, width, images)
-        return paste(images, maps, partner, box[:, 0])
+        box = box_mask(top - height // 2, left - width // 2, height, width, images)[:, 0]
+        scale = require_maps(maps, images)
+        box = box.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+        return paste(images, maps, partner, box)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from vipriors.priors.layers.full_convolution import FullConv2d
 from vipriors.priors.layers.group import P4, P4M, Group, GroupBatchNorm2d, GroupConv2d, GroupPool, Halve
 from vipriors.priors.layers.harmonic import HarmonicConv2d
 from vipriors.priors.layers.inverted_residual import InvertedResidual
+from vipriors.priors.layers.point_rendering import PointHead
 from vipriors.priors.layers.sandglass import Sandglass
 from vipriors.priors.layers.scattering import Scattering2d
 from vipriors.priors.layers.selective_kernel import Dual, SelectiveKernel2d
@@ -32,6 +33,7 @@ __all__ = [
     "HarmonicConv2d",
     "InvertedResidual",
     "MaxBlurPool2d",
+    "PointHead",
     "Sandglass",
     "Scattering2d",
     "SelectiveKernel2d",

@@ -28,10 +28,13 @@ SUFFIX = ".zip"
 
 
 def labelled(data: RunData, *splits: str) -> Labelled:
-    """Images `(N, H, W, C)` with their maps `(N, H, W)`: positions in the run's classes, or `IGNORED`."""
+    """Images `(N, H, W, C)` with their maps: positions in the run's classes, or `IGNORED`.
+
+    Maps are `(N, sH, sW)`, s times as large as the images where the challenge's `input.map_scale` is s.
+    """
     images = data.load(*splits)
     known = {split: truth(data, split) for split in splits}
-    height, width = data.challenge.input.size
+    height, width = (data.challenge.input.map_scale * side for side in data.challenge.input.size)
     positions = np.full(256, IGNORED, np.uint8)
     ids = _ids_of_classes(data.challenge, data.classes)
     positions[ids] = np.arange(len(ids))
