@@ -74,6 +74,18 @@ def test_what_is_no_challenge_at_all_is_refused(tmp_path: Path, content: str) ->
         read_challenge(file)
 
 
+def test_only_label_maps_have_a_scale(tmp_path: Path) -> None:
+    fine = {"size": [8, 8], "channels": 1, "map_scale": 2}
+    scenes = {"task": "segmentation", "source": {"world": "scenes"}, "subset": {"images": 4}}
+    assert read_challenge(write(tmp_path, input=fine, **scenes)).input.map_scale == 2
+    for changes, words in (
+        ({"input": fine}, "input.map_scale is for label maps, which task segmentation is about"),
+        ({"input": fine | {"map_scale": 0}, **scenes}, "greater than or equal to 1"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            read_challenge(write(tmp_path, **changes))
+
+
 def test_find_by_name_file_and_folder(tmp_path: Path) -> None:
     file = write(tmp_path)
     assert challenges.find(str(file)) == challenges.find(str(tmp_path)) == file

@@ -54,6 +54,61 @@ def test_scenes_are_the_same_everywhere(key: str, image: str, label_map: str) ->
     assert hashlib.sha256(png).hexdigest()[:16] == label_map
 
 
+def test_fine_scenes_are_the_same_everywhere_and_tell_digits_from_all_else() -> None:
+    source = load_source("scenes", "segmentation", "fine")
+    assert isinstance(source, AnnotatedSource)
+    assert source.names == ("background", "digit") and source.classes == ("image",)
+    assert Counter(sample.split for sample in source.samples) == {"train": 400, "test": 200}
+    keys = {sample.key for sample in source.samples}
+    assert len(keys) == 600 and not keys & {
+        sample.key for sample in load_source("scenes", "detection").samples
+    }
+    hashes = []
+    for sample in (source.samples[0], source.samples[599]):
+        _, content = source.content(sample)
+        [(name, png)] = source.annotations([("img_7.png", sample)])
+        assert isinstance(content, bytes) and name == "img_7.png"
+        scene = render(sample.key, 2)
+        assert np.array_equal(read_image(content), scene.image) and scene.image.shape == (192, 192, 3)
+        assert np.array_equal(read_image(png)[:, :, 0], scene.owners != 0)
+        assert min(scene.seen) >= 0.65
+        hashes += [hashlib.sha256(data).hexdigest()[:16] for data in (content, png)]
+    assert hashes == ["accd70fa2a3a9b96", "269e20131244cff9", "?", "?"]
+
+
+def test_fine_scenes_are_drawn_fine() -> None:
+    """Not enlarged: outlines go between the pixels of a scene of half the size, in the picture too."""
+    rendered = [render(f"scenes/train/fine/{number}", 2) for number in range(8)]
+    digits = np.stack([scene.owners != 0 for scene in rendered])
+    blocks = digits.reshape(8, 96, 2, 96, 2).sum(axis=(2, 4))
+    border = np.isin(blocks, (1, 2, 3))
+    # Of a straight outline in any direction about 3 of 4 blocks that it touches are cut.
+    touched = digits[:, 1:-1, 1:-1] & ~(
+        digits[:, :-2, 1:-1] & digits[:, 2:, 1:-1] & digits[:, 1:-1, :-2] & digits[:, 1:-1, 2:]
+    )
+    assert border.sum() > 0.2 * touched.sum()
+    # Digits are as large in the scene as in plain ones.
+    plain = np.mean([(render(f"scenes/train/{number}").owners != 0).mean() for number in range(60)])
+    assert (
+        0.7 * plain
+        < np.mean([(render(f"scenes/train/fine/{n}", 2).owners != 0).mean() for n in range(60)])
+        < 1.4 * plain
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "variant", "message"),
+    [
+        ("segmentation", "coarse", "has no variant 'coarse'; expected one of plain, fine"),
+        ("detection", "fine", "has no labels for detection; expected task segmentation"),
+    ],
+)
+def test_another_variant(task: str, variant: str, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_source("scenes", task, variant)
+    assert str(caught.value) == f"world scenes: {message}"
+
+
 def test_what_there_is() -> None:
     source = load_source("scenes", "segmentation")
     assert Counter(sample.split for sample in source.samples) == {"train": 400, "test": 200}
@@ -80,7 +135,9 @@ def test_coco_needs_a_number_in_each_name() -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_handwriting_of_the_other_part_does_not_matter(split: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = [f"scenes/{split}/{number}" for number in range(15)]
+    keys = [f"scenes/{split}/{number}" for number in range(13)] + [
+        f"scenes/{split}/fine/{n}" for n in range(2)
+    ]
     before = [render(key) for key in keys]
     inks, classes = handwriting()
     for part, same in ((split != "test", True), (split == "test", False)):

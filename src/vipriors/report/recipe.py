@@ -29,6 +29,11 @@ def facts(run: FinishedRun, floors: tuple[FinishedRun, ...]) -> dict[str, dict[s
             if (points := challenge.input.points)
             else {"input, H × W × C": f"{height} × {width} × {challenge.input.channels}"}
         ),
+        **(
+            {"label maps to learn from, H × W": f"{scale * height} × {scale * width}"}
+            if (scale := challenge.input.map_scale) > 1
+            else {}
+        ),
         "images a class": "all" if recipe.images_per_class is None else str(recipe.images_per_class),
         "subset seed": str(recipe.subset_seed),
         **{

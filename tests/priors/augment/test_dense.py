@@ -160,6 +160,56 @@ def test_warps_are_those_by_hand(seed):
         assert torch.equal(labels[index], expected_labels)
 
 
+# Maps finer than the images
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_finer_maps_are_warped_as_images_of_their_size(scale):
+    images, maps = pair(4, (scale * 12, scale * 20))
+    small = images[:, :, ::scale, ::scale]
+    matrix = DenseMove(True, 2, 30, 0.4).matrix(4, seeded(scale))
+    larger = matrix * torch.tensor([1.0, 1.0, scale])
+    found, labels = warp_both(small, maps, matrix)
+    assert torch.equal(found, warp_both(small, maps[:, ::scale, ::scale], matrix)[0])
+    _, expected = warp_both(images, maps, larger)
+    # Only a place in the middle between two pixels may fall to either.
+    assert (labels == expected).float().mean() > 0.999
+    still = torch.eye(2, 3).expand(4, -1, -1)
+    shift = torch.tensor([1.4, -0.7])
+    bends = shift[None, :, None, None].expand(4, -1, 6, 6)
+    shifted = torch.cat([still[:, :, :2], shift[None, :, None].expand(4, -1, -1)], 2)
+    bent, moved = warp_both(small, maps, still, bends)[1], warp_both(small, maps, shifted)[1]
+    assert (bent == moved).float().mean() > 0.999
+
+
+@pytest.mark.parametrize("step", [DenseCrop((7, 9)), DenseCutMix(0.8)], ids=["crop", "cutmix"])
+def test_finer_maps_are_cut_where_the_images_are(step):
+    images, maps = pair()
+    finer = maps.repeat_interleave(3, 1).repeat_interleave(3, 2)
+    (found, labels), (plain, expected) = step(images, finer, seeded()), step(images, maps, seeded())
+    assert torch.equal(found, plain)
+    assert torch.equal(labels, expected.repeat_interleave(3, 1).repeat_interleave(3, 2))
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_classes_of_finer_maps_are_pasted_where_the_middle_of_a_pixel_is(scale):
+    images, maps = pair()
+    finer = torch.randint(5, (6, scale * 12, scale * 20), generator=seeded(9)).to(torch.uint8)
+    finer[:, scale // 2 :: scale, scale // 2 :: scale] = maps
+    (found, labels), (plain, expected) = (
+        ClassMix(0.8)(images, finer, seeded()),
+        ClassMix(0.8)(images, maps, seeded()),
+    )
+    assert torch.equal(found, plain)
+    assert torch.equal(labels[:, scale // 2 :: scale, scale // 2 :: scale], expected)
+
+
+@pytest.mark.parametrize("shape", [(6, 24, 60), (6, 24, 41), (6, 18, 30), (5, 24, 40), (6, 6, 10)])
+def test_finer_maps_that_do_not_fit(shape):
+    with pytest.raises(BadInput, match="or a multiple in both sides"):
+        DenseMove(flip=True)(pair()[0], torch.zeros(shape, dtype=torch.uint8), seeded())
+
+
 def test_mirroring_really_happens_to_half_of_them():
     """In the published baseline of 2020 it never did."""
     images, maps = pair(400)
