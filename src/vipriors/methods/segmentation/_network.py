@@ -111,10 +111,10 @@ class SegmentationNetwork(Recipe, ABC):
 class Standardised(nn.Sequential):
     """Two modules: what standardises images, and a network that gets them and whatever else is given."""
 
-    def forward(self, images: Tensor, *more: Any, **named: Any) -> Any:
+    def forward(self, input: Tensor, *more: Any, **named: Any) -> Any:
         """What the network gives."""
         standardise, network = self
-        return network(standardise(images), *more, **named)
+        return network(standardise(input), *more, **named)
 
 
 def augmentation(recipe: SegmentationNetwork, invariance: Invariance, size: tuple[int, int]) -> DenseCompose:

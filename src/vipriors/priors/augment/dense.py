@@ -66,8 +66,8 @@ def warp_both(
         )
         source = m[:, :, 0] * x + m[:, :, 1] * y[:, None] + m[:, :, 2]
         if bends is not None:
-            finer = {"scale_factor": scale, "mode": "bilinear", "align_corners": False}
-            source = source + (bends if scale == 1 else F.interpolate(bends, **finer))
+            size = (scale * height, scale * width)
+            source = source + F.interpolate(bends, size, mode="bilinear", align_corners=False)
         return source.movedim(1, -1) / half
 
     seen = grid(1)

@@ -142,7 +142,7 @@ def render(coarse: Tensor, label: Callable[[Tensor], Tensor], size: tuple[int, i
         pixels = least_certain(uncertainty(logits).flatten(1), count)
         found = label(middles(pixels, (height, width))).to(logits.dtype)
         places = pixels[:, None].expand(-1, logits.shape[1], -1)
-        logits = logits.flatten(2).scatter(2, places, found).unflatten(2, (height, width))
+        logits = logits.flatten(2).scatter(2, places, found).reshape(logits.shape)
     return logits
 
 
