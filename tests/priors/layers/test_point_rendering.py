@@ -1,5 +1,6 @@
 """The parts of PointRend, each against a computation of its own."""
 
+import doctest
 import itertools
 import math
 
@@ -13,6 +14,7 @@ from scipy.stats import kstest
 from torch import Generator
 from torch.nn import functional
 
+from vipriors.priors.layers import point_rendering
 from vipriors.priors.layers.point_rendering import (
     PointHead,
     biased_points,
@@ -42,6 +44,10 @@ def by_loops(map_: np.ndarray, x: float, y: float) -> float:
 
 def all_middles(count: int, size: tuple[int, int]) -> torch.Tensor:
     return middles(torch.arange(size[0] * size[1]).expand(count, -1), size)
+
+
+def test_the_example_in_the_docstring():
+    assert doctest.testmod(point_rendering) == (0, 4)
 
 
 # Sampling

@@ -1,4 +1,4 @@
-"""PointRend: coarse logits are mended where they are least certain, by a head that labels single points.
+"""PointRend: coarse logits are mended where least certain, by a head that labels single points.
 
 Source: Kirillov, Wu, He, Girshick, "PointRend: image segmentation as rendering", CVPR 2020, and its published
 code for semantic segmentation.
@@ -156,7 +156,7 @@ class PointRend(SegmentationNetwork):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # Not searched.
         "tiny": {
-            "steps": 1000,
+            "steps": 800,
             "batch_size": 4,
             "optimizer": "adamw",
             "lr": 2e-3,
