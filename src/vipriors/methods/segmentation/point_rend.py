@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vipriors.methods.card import Card, Claim
+from vipriors.card import Card, Claim
 from vipriors.methods.segmentation._loss import pixel_cross_entropy, resized
 from vipriors.methods.segmentation._network import SegmentationNetwork
 from vipriors.methods.segmentation._segmenter import NetworkSegmenter, RenderingSegmenter
@@ -45,6 +45,7 @@ from vipriors.train import Execution, forward_flops, require
 CARD = Card(
     system="D1",
     name="PointRend",
+    source="PointRend: image segmentation as rendering, CVPR 2020",
     claims=(
         Claim(
             "boundary IoU up over bilinear upsampling of the same backbone",
