@@ -1,0 +1,239 @@
+"""Neural planner shaped like Bellman and Ford's algorithm, on noisy links and visual features of nodes.
+
+Source: Beeching, Dibangoye, Simonin, Wolf, "Learning to plan with uncertain topological maps", ECCV 2020; the
+authors' code (edbeeching/learning_to_plan) for what the paper leaves open.
+
+Mechanism: each node knows its distances to all nodes, the probabilities of its links, whether it is the goal, who
+it is and what is seen there. Again and again all ordered pairs of nodes go through a gated layer, and a GRU reads
+the pairs of each node one after the other into the node's new state. From it comes the node to go to next, for
+every node at once. It learns from the shortest ways on the true graph (`priors.layers.bound` has the network, and
+the tests the weights with which it is Bellman and Ford's algorithm).
+
+Shapes: maps `(B, C, N)` to logits `(B, N, N)`: of each node the next.
+
+Deviations from the paper:
+1. The square layer of a pair's gate is computed as a sum of two layers of its nodes: the same function.
+2. A random goal, and a random numbering of the nodes, are drawn for every map at every step (`renumber`); the
+   authors draw a goal. In the loss the goal's own row is left out, and nodes have equal weights.
+3. AdamW with a cosine schedule in place of Adam with a step; a budget in steps. Features have unit variance.
+4. No node is asked to stay where it is; a link that proved false (probability 0) is not tried again.
+5. The presets `tiny` and `small` are smaller; `full` has the authors' sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vipriors.data.maps import GOAL, LINKS
+from vipriors.methods._fitting import fit_network, fresh
+from vipriors.methods.card import Card, Claim
+from vipriors.methods.planning._planning import next_hops
+from vipriors.methods.protocol import Context, Fitted, Labelled, TrainingSet
+from vipriors.priors.augment._batch import require
+from vipriors.priors.layers.bound import BellmanFordNetwork, Reducer
+from vipriors.train import Batches, Execution, NetworkModel, Recipe, forward_flops, shown, with_weights
+
+CARD = Card(system="L3", name="Planning on uncertain topological maps")
+
+
+class PlannerNetwork(nn.Module):
+    """Maps `(B, C, N)` to logits `(B, N, N)` of the next node.
+
+    Args:
+        core: From what is known of a node to its logits.
+        features: Size of the features that are looked at; 0 for none.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, core: nn.Module, features: int) -> None:
+        super().__init__()
+        self.core = core
+        # Buffers, so that they travel with the weights.
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+
+    def standardise(self, maps: NDArray[np.float32]) -> None:
+        """Takes mean and deviation of each feature from training maps `(M, N, C)`."""
+        if size := len(self.mean):
+            features = torch.from_numpy(np.asarray(maps[..., -size:], np.float64)).reshape(-1, size)
+            self.mean.copy_(features.mean(0))
+            self.deviation.copy_(features.std(0, correction=0).clamp(min=1e-6))
+
+    def known(self, maps: Tensor) -> Tensor:
+        """What is known of each node of maps `(B, N, C)`: distances, links, goal, number, features."""
+        nodes = maps.shape[1]
+        distances = torch.cdist(maps[..., :2], maps[..., :2], compute_mode="donot_use_mm_for_euclid_dist")
+        distances = distances / distances.amax((1, 2), keepdim=True).clamp(min=1e-6)
+        numbers = torch.eye(nodes, device=maps.device).expand(len(maps), nodes, nodes)
+        features = (maps[..., maps.shape[2] - len(self.mean) :] - self.mean) / self.deviation
+        links = maps[..., LINKS : LINKS + nodes]
+        return torch.cat((distances, links, maps[..., GOAL, None], numbers, features), -1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Logits; of staying where one is they are very low."""
+        logits: Tensor = self.core(self.known(maps.transpose(1, 2)))
+        stay = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+        return logits.masked_fill(stay, -1e4)
+
+
+class NeuralPlanner(NetworkModel):
+    """A trained network as a planner."""
+
+    def next_nodes(self, maps: NDArray[np.float32], here: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The nodes `(B,)` to try next on maps `(B, N, C)`, standing at `here`."""
+        parts = []
+        with torch.inference_mode(), self.execution.autocast():
+            for batch in shown(maps, 256, self.device):
+                parts.append(self.network(batch).float().cpu().numpy())
+        logits = np.concatenate(parts)[np.arange(len(maps)), here]
+        known_false = maps[np.arange(len(maps)), here, LINKS : LINKS + maps.shape[1]] == 0
+        found: NDArray[np.int64] = np.where(known_false, -np.inf, logits).argmax(1)
+        return found
+
+
+def drawn(maps: Tensor, hops: Tensor, renumber: bool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Maps with other goals and perhaps other numbers of nodes, and each node's next one.
+
+    Args:
+        maps: `(B, C, N)`.
+        hops: `(B, N, N)`, the node after i on the way to t.
+        renumber: Whether to draw an order of the nodes.
+        generator: The step's random numbers.
+
+    Returns:
+        Maps `(B, C, N)` and nodes `(B, N)`; at the goal its own number.
+    """
+    batch, _, nodes = maps.shape
+    rows = torch.arange(batch, device=maps.device)
+    goals = torch.randint(nodes, (batch,), generator=generator).to(maps.device)
+    order = torch.rand(batch, nodes, generator=generator).argsort(1).to(maps.device)
+    maps = maps.clone()
+    maps[:, GOAL] = functional.one_hot(goals, nodes).to(maps.dtype)
+    after = hops[rows, :, goals].long()
+    if not renumber:
+        return maps, after
+    place = order[:, None]
+    maps = maps.gather(2, place.expand(maps.shape))
+    links = maps[:, LINKS : LINKS + nodes]
+    maps[:, LINKS : LINKS + nodes] = links.gather(1, order[:, :, None].expand(links.shape))
+    return maps, order.argsort(1).gather(1, after.gather(1, order))
+
+
+def next_node_loss(logits: Tensor, maps: Tensor, after: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of the next node, over all nodes but the goals.
+
+    Args:
+        logits: `(B, N, N)`.
+        maps: `(B, C, N)`, for the goals.
+        after: `(B, N)`.
+        smoothing: Of the labels.
+    """
+    asked = maps[:, GOAL] == 0
+    return functional.cross_entropy(logits[asked], after[asked], label_smoothing=smoothing)
+
+
+@dataclass(frozen=True)
+class NeuralPlanning(Recipe):
+    """Hyper-parameters of the neural planner."""
+
+    features: bool = True
+    """Look at the visual features of nodes too."""
+    width: int = 32
+    """Size of a node's state."""
+    relaxations: int = 4
+    """How often all nodes are updated."""
+    layers: int = 1
+    """Of the GRU."""
+    reducer: Reducer = "gru"
+    """What reads the pairs of a node: a `gru`, or their `min` or `mean`."""
+    renumber: bool = True
+    """Draw a numbering of the nodes for every map at every step."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """`sgd` is SGD with Nesterov momentum."""
+    lr: float = 3e-3
+    """Learning rate at its peak."""
+    weight_decay: float = 1e-4
+    """Weight decay on matrices; biases are left alone."""
+    clip_norm: float = 2.0
+    """Largest norm of the gradient; 0 leaves gradients as they are."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"steps": 1500, "relaxations": 3},
+        "small": {"steps": 30_000, "width": 128, "relaxations": 6},
+        "full": {"steps": 300_000, "width": 256, "relaxations": 6, "layers": 2, "lr": 1e-3},
+    }
+    tuning: ClassVar[Mapping[str, tuple[float, float]]] = {"lr": (5e-4, 1e-2), "weight_decay": (1e-5, 1e-1)}
+    """Ranges that are searched, both on a logarithmic scale."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("width", "relaxations", "layers"):
+            require(name, ((value := getattr(self, name)) >= 1, f"is {value}; expected 1 or more"))
+
+    def network(self, image_shape: tuple[int, ...], classes: int) -> PlannerNetwork:
+        """The network with fresh weights, `(B, C, N)` to `(B, N, N)`."""
+        channels, nodes = image_shape
+        features = channels - LINKS - nodes if self.features else 0
+        inputs = 3 * nodes + 1 + features
+        core = BellmanFordNetwork(inputs, self.width, nodes, self.relaxations, self.layers, self.reducer)
+        return PlannerNetwork(core, features)
+
+    def fit(self, data: TrainingSet, context: Context) -> Fitted:
+        """Trains from random weights."""
+        execution, held_out = context.execution or Execution(), data.held_out
+
+        def make() -> PlannerNetwork:
+            network = self.network(data.image_shape, len(data.classes))
+            network.standardise(data.train.images)
+            return network
+
+        def loss(network: nn.Module, maps: Tensor, hops: Tensor, generator: torch.Generator) -> Tensor:
+            maps, after = drawn(maps, hops, self.renumber, generator)
+            return next_node_loss(network(maps), maps, after, self.label_smoothing)
+
+        trained, facts = fit_network(
+            self,
+            fresh(make, context),
+            Batches(
+                data.train.images,
+                torch.from_numpy(next_hops(data.train.images, data.train.labels)),
+                batch_size=self.batch_size,
+                seed=context.seed,
+                device=execution.resolved_device(),
+            ),
+            loss,
+            context,
+            monitor=(lambda network: validate(network, held_out, execution)) if held_out else None,
+            log_lines=20,
+            flops=lambda network: forward_flops(network, data.image_shape),
+        )
+        return Fitted(NeuralPlanner(trained, execution), facts)
+
+    def load(self, folder: Path, image_shape: tuple[int, ...], classes: int, execution: Any) -> NeuralPlanner:
+        """Restores a network that `fit` trained."""
+        return NeuralPlanner(with_weights(self.network(image_shape, classes), folder), execution)
+
+
+def validate(network: nn.Module, held_out: Labelled, execution: Execution) -> dict[str, float]:
+    """Loss and share of right next nodes on held-out maps with their own goals; the goals are left out."""
+    hops = next_hops(held_out.images, held_out.labels)
+    goals = held_out.images[..., GOAL].argmax(1)
+    after = torch.from_numpy(hops[np.arange(len(hops)), :, goals]).long()
+    with torch.inference_mode(), execution.autocast():
+        batches = list(shown(held_out.images, 256, execution.resolved_device()))
+        logits = torch.cat([network(batch).float().cpu() for batch in batches])
+    maps = torch.cat([batch.cpu() for batch in batches])
+    right = (logits.argmax(2) == after)[maps[:, GOAL] == 0]
+    loss = float(next_node_loss(logits, maps, after))
+    return {"val_loss": round(loss, 6), "val_next_node": round(float(right.float().mean()), 6)}
