@@ -194,7 +194,7 @@ def _plan(random: RandomState) -> tuple[Ints, Ints]:
 def _pieces(low: int, high: int, random: RandomState) -> list[tuple[int, int]]:
     """What one or two doors leave of a wall."""
     count = random.randint(1, 3)
-    width = (high - low) // count
+    width = (high - low) // (2 * count) * 2  # even, as all places of walls
     doors = [low + k * width + 2 * random.randint(0, (width - DOOR) // 2 + 1) for k in range(count)]
     ends = [low, *(end for door in doors for end in (door, door + DOOR)), high]
     return [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if a < b]

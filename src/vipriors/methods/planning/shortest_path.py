@@ -24,7 +24,7 @@ from vipriors.data.maps import Maps
 from vipriors.methods.planning._planning import ShortestWays, best_on_held_out
 from vipriors.methods.protocol import Context, Fitted, TrainingSet
 
-CANDIDATES = {"penalty": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), "threshold": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)}
+CANDIDATES = {"penalty": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), "threshold": (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)}
 FAR = 1000.0
 """Metres that a link below the threshold costs besides."""
 
