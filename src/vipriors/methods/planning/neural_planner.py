@@ -42,7 +42,47 @@ from vipriors.priors.augment._batch import require
 from vipriors.priors.layers.bound import BellmanFordNetwork, Reducer
 from vipriors.train import Batches, Execution, NetworkModel, Recipe, forward_flops, shown, with_weights
 
-CARD = Card(system="L3", name="Planning on uncertain topological maps")
+CARD = Card(
+    system="L3",
+    name="Planning on uncertain topological maps",
+    claims=(
+        Claim(
+            "success weighted by path length up over the shortest path by distance and probability",
+            "maps-planning",
+            "spl",
+            baseline="shortest-path",
+            equal={},
+            published="better than symbolic planning in success and SPL in Gibson scenes (abstract; no table found)",
+        ),
+        Claim(
+            "the same over the shortest path on links that are likely enough",
+            "maps-planning",
+            "spl",
+            baseline="shortest-path,cost=threshold",
+            equal={},
+        ),
+        Claim(
+            "the same over the shortest path on links estimated from the same features",
+            "maps-planning",
+            "spl",
+            baseline="estimated-links",
+        ),
+        Claim(
+            "the same over the neural planner without features",
+            "maps-planning",
+            "spl",
+            baseline="neural-planner,features=false",
+            published="visual features help (abstract; no table found)",
+        ),
+        Claim(
+            "first steps of a shortest way up over the shortest path by distance and probability",
+            "maps-planning",
+            "first_step",
+            baseline="shortest-path",
+            equal={},
+        ),
+    ),
+)
 
 
 class PlannerNetwork(nn.Module):
