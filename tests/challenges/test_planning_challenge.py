@@ -38,7 +38,11 @@ def test_the_embedded_challenge():
     assert (challenge.task, challenge.form.shape, challenge.form.media) == ("planning", (10, 38), "maps")
     assert (challenge.baseline, challenge.floors) == ("neural-planner", ("straight-line", "shortest-path"))
     picks = cut(challenge.open(), challenge.rule())
-    assert [sum(pick.split == split for pick in picks) for split in ("train", "val", "test")] == [2000, 500, 500]
+    assert [sum(pick.split == split for pick in picks) for split in ("train", "val", "test")] == [
+        2000,
+        500,
+        500,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,9 @@ def test_the_prepared_folder(data):
     for split in ("train", "val"):
         found = bridge.labelled(data, split)
         for row, map_, links in zip(data.select(split), found.images, found.labels, strict=True):
-            assert np.array_equal(map_, floor(row.source).map) and np.array_equal(links, floor(row.source).links)
+            assert np.array_equal(map_, floor(row.source).map) and np.array_equal(
+                links, floor(row.source).links
+            )
     assert len(bridge.labelled(data, "train", "val").labels) == 12
     # Of the test there is nothing but the maps, outside of the hidden labels.
     told = [file.name for file in (data.root / "annotations" / "test").glob("*")]
@@ -153,7 +159,11 @@ def test_the_hidden_test_needs_no_folder(tmp_path):
     best = planning.Predictions(tuple(tuple(drawn.way(labels[id_])[1:]) for id_ in ids))
     planning.write(tmp_path / "best.csv", ids, best)
     score = test.score(tmp_path / "best.csv")
-    assert {name: one.value for name, one in score.estimates.items()} == {"spl": 1, "success": 1, "first_step": 1}
+    assert {name: one.value for name, one in score.estimates.items()} == {
+        "spl": 1,
+        "success": 1,
+        "first_step": 1,
+    }
 
 
 def test_nobody_walks_without_the_true_links(data, finished, tmp_path):

@@ -14,8 +14,8 @@ from scipy.sparse.csgraph import dijkstra
 from vipriors.challenges.schema import METHODS
 from vipriors.data.maps import GOAL, LINKS, START, Maps
 from vipriors.methods import configure, listings, load
+from vipriors.methods.planning._network import PlannerNetwork, drawn, next_node_loss, validate
 from vipriors.methods.planning._planning import next_hops, weighted_success
-from vipriors.methods.planning.neural_planner import PlannerNetwork, drawn, next_node_loss, validate
 from vipriors.methods.planning.shortest_path import CANDIDATES, link_costs
 from vipriors.methods.protocol import Context, Labelled, TrainingSet
 from vipriors.problems import BadInput
@@ -40,7 +40,9 @@ DATA = TrainingSet(labelled("train", 24), ("goal",), held_out=labelled("test", 1
 def small(name: str, **changes):
     """The method at its tiny preset but narrow, for a few steps."""
     few = {"steps": STEPS, "batch_size": 6} if name in NETWORKS else {}
-    few |= {"neural-planner": {"width": 8, "relaxations": 2}, "estimated-links": {"hidden": (8,)}}.get(name, {})
+    few |= {"neural-planner": {"width": 8, "relaxations": 2}, "estimated-links": {"hidden": (8,)}}.get(
+        name, {}
+    )
     return dataclasses.replace(configure(name, "tiny", {}), **few | changes)
 
 
@@ -71,7 +73,7 @@ def test_fitted_saved_and_loaded(name, tmp_path):
     model = fitted(name).model
     found = answers(model)
     assert found.shape == (10, 12) and found.dtype == np.int64
-    assert (0 <= found).all() and (found < 10).all()
+    assert (found >= 0).all() and (found < 10).all()
     assert (found != np.arange(10)[:, None]).all()  # nobody stays
     model.save(tmp_path)
     loaded = small(name).load(tmp_path, DATA.image_shape, 1, CPU)

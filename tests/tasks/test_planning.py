@@ -94,8 +94,7 @@ def test_scores_are_those_of_a_loop_and_of_networkx(nodes, seed):
         spl.append(arrived * ways[one.start] / max(length, ways[one.start]))
         step = bool(some) and graph.has_edge(one.start, some[0])
         first.append(
-            step
-            and abs(graph[one.start][some[0]]["weight"] + ways[some[0]] - ways[one.start]) < 1e-9
+            step and abs(graph[one.start][some[0]]["weight"] + ways[some[0]] - ways[one.start]) < 1e-9
         )
     labels = {f"m{k}": one for k, one in enumerate(episodes)}
     found = planning.score(Predictions(tuple(tries)), labels, index_of(labels), ())
@@ -193,10 +192,22 @@ def test_written_and_read(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "problems"),
     [
-        ("a.npy,4\nb.npy,\n", ["p, row 2: '4' is no node of this map; expected 0 to 3, parted by single spaces"]),
-        ("a.npy,1\nb.npy,3\n", ["p, row 3: '3' is no node of this map; expected 0 to 2, parted by single spaces"]),
-        ("a.npy,1  2\nb.npy,\n", ["p, row 2: '' is no node of this map; expected 0 to 3, parted by single spaces"]),
-        ("a.npy,01\nb.npy,\n", ["p, row 2: '01' is no node of this map; expected 0 to 3, parted by single spaces"]),
+        (
+            "a.npy,4\nb.npy,\n",
+            ["p, row 2: '4' is no node of this map; expected 0 to 3, parted by single spaces"],
+        ),
+        (
+            "a.npy,1\nb.npy,3\n",
+            ["p, row 3: '3' is no node of this map; expected 0 to 2, parted by single spaces"],
+        ),
+        (
+            "a.npy,1  2\nb.npy,\n",
+            ["p, row 2: '' is no node of this map; expected 0 to 3, parted by single spaces"],
+        ),
+        (
+            "a.npy,01\nb.npy,\n",
+            ["p, row 2: '01' is no node of this map; expected 0 to 3, parted by single spaces"],
+        ),
         ("a.npy,1\n", ["p: no row for 'b.npy'; expected one per map"]),
         ("a.npy,1\na.npy,1\nb.npy,\n", ["p, row 3: 'a.npy' is given twice, first in row 2; expected once"]),
         ("a.npy,1\nc.npy,1\nb.npy,\n", ["p, row 3: 'c.npy' is not an id of the test set"]),

@@ -22,7 +22,9 @@ def crosses(one, other, wall) -> bool:
     ax, ay, bx, by = map(int, wall)
     d = (qx - px) * (by - ay) - (qy - py) * (bx - ax)
     if d == 0:
-        return False  # along each other: never on one line, for nodes are at odd places and walls at even ones
+        return (
+            False  # along each other: never on one line, for nodes are at odd places and walls at even ones
+        )
     t = Fraction((ax - px) * (by - ay) - (ay - py) * (bx - ax), d)
     u = Fraction((ax - px) * (qy - py) - (ay - py) * (qx - px), d)
     return 0 <= t <= 1 and 0 <= u <= 1

@@ -1,4 +1,4 @@
-"""Images, clips, clouds or maps of a split as one array: decoded once, at training size, in memory or mapped."""
+"""Images, clips, clouds or maps of a split as one array: decoded once, at training size, perhaps mapped."""
 
 from __future__ import annotations
 

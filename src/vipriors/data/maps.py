@@ -1,7 +1,7 @@
-"""One map to plan on, from an array file: nodes with places, link probabilities and features; lengths of ways.
+"""One map to plan on, read from an array file; and the lengths of ways.
 
 A map is float32 `(N, C)`, a row for each node: x and y in metres, 1 at the start, 1 at the goal, the
-probability of a link to each of the N nodes (1 to itself), and features. Which links there are it does not say.
+probability of a link to each of the N nodes (1 to itself), and features. Which links are true it says not.
 """
 
 from __future__ import annotations

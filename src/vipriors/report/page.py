@@ -105,7 +105,9 @@ def render(
         headline=run.score.estimates[run.score.headline] if run.score else None,
         right=None if matrix is None else int(matrix.trace()),
         guessing=guessing(run),
-        media={"actions": "clips", "points": "clouds", "planning": "maps"}.get(run.recipe.challenge.task, "images"),
+        media={"actions": "clips", "points": "clouds", "planning": "maps"}.get(
+            run.recipe.challenge.task, "images"
+        ),
         by_class=run.recipe.challenge.task in ("classification", "actions", "points"),
         table=class_table(run),
         pictures=pictures,

@@ -1,13 +1,13 @@
 """Task: planning, the nodes to try one after the other on a map with missing and with false links.
 
-A predictions file is UTF-8 CSV with a row for each map, in any order. The nodes are numbered from 0, as in the
-map, and parted by spaces; the start is not among them:
+A predictions file is UTF-8 CSV with a row for each map, in any order. The nodes are numbered from 0, as in
+the map, and parted by spaces; the start is not among them:
 
     Image IDs,Tries
     img_0.npy,4 7 2
 
-What a try does, and what it costs, is decided by the true links when the file is scored (`walks`): no walk leads
-through a wall. `docs/formats/planning.md` states it all.
+What a try does, and what it costs, is decided by the true links when the file is scored (`walks`): no walk
+leads through a wall. `docs/formats/planning.md` states it all.
 """
 
 from __future__ import annotations
@@ -117,9 +117,9 @@ def score(
 ) -> Score:
     """Scores predictions over the whole index; a map without a prediction is one where one never arrives.
 
-    `spl` is the mean of success weighted by length: 0 where the walk does not arrive, else the shortest way over
-    the walk's length, in which every try counts. `success` is the share that arrives. `first_step` is the share
-    whose first try is a step of a shortest way.
+    `spl` is the mean of success weighted by length: 0 where the walk does not arrive, else the shortest way
+    over the walk's length, in which every try counts. `success` is the share that arrives. `first_step` is
+    the share whose first try is a step of a shortest way.
 
     Args:
         predictions: as `check` returns them.
@@ -185,8 +185,8 @@ def _refuse_misfits(predictions: Predictions, labels: Mapping[str, Episode], ind
         findings.add("unknown ids", f"map {shown(id_)} is not in the index")
     problems = findings.problems()
     if len(predictions.tries) != len(index.ids):
-        found = f"tries for {len(predictions.tries)} maps; expected {len(index.ids)}"
-        problems.append(Problem("predictions", found))
+        message = f"tries for {len(predictions.tries)} maps; expected {len(index.ids)}"
+        problems.append(Problem("predictions", message))
     elif any(
         not 0 <= node < nodes
         for tries, nodes in zip(predictions.tries, index.nodes, strict=True)

@@ -46,15 +46,16 @@ def index_of(labels: Mapping[str, Episode]) -> MapIndex:
 def read_labels(data: bytes, name: str = "labels.json") -> dict[str, Episode]:
     """Reads a labels file: JSON with a list `maps` of objects.
 
-    Each has an `id`, its `nodes` as a list of `[x, y]` in metres, `start` and `goal` as numbers of nodes from 0
-    on, and the true `links` as a list of `[node, node]`, each once, in either order.
+    Each has an `id`, its `nodes` as a list of `[x, y]` in metres, `start` and `goal` as numbers of nodes from
+    0 on, and the true `links` as a list of `[node, node]`, each once, in either order.
 
     Args:
         data: the file, any bytes.
         name: what problems call the file.
 
     Raises:
-        BadInput: with every problem in it (of one kind at most `findings.LISTED`), such as a goal out of reach.
+        BadInput: with every problem in it (of one kind at most `findings.LISTED`), such as a goal out of
+        reach.
     """
     findings = Findings(name)
     parsed = parse(data, findings)
@@ -98,9 +99,8 @@ def _episode(entry: Mapping[str, Any], place: str, findings: Findings) -> Episod
     if nodes is None or places is None or not 2 <= len(nodes) // 2 <= MOST_NODES:
         return wrong("nodes", f"2 to {MOST_NODES:,} pairs of numbers [x, y] in metres")
     count = len(nodes) // 2
-    ends = [entry.get("start"), entry.get("goal")]
-    for field, end in zip(("start", "goal"), ends, strict=True):
-        if not is_whole(end) or not 0 <= end < count:
+    for field in ("start", "goal"):
+        if not is_whole(end := entry.get(field)) or not 0 <= end < count:
             return wrong(field, f"a node, 0 to {count - 1}")
     if links is None or not all(is_whole(node) and 0 <= node < count for node in links):
         return wrong("links", f"pairs of nodes, each 0 to {count - 1}")
@@ -109,7 +109,7 @@ def _episode(entry: Mapping[str, Any], place: str, findings: Findings) -> Episod
     linked[pairs[:, 0], pairs[:, 1]] = linked[pairs[:, 1], pairs[:, 0]] = True
     if linked.sum() != 2 * len(pairs) or linked.diagonal().any():
         return wrong("links", "each once, of two different nodes")
-    episode = Episode(places.reshape(-1, 2), linked, *ends)
+    episode = Episode(places.reshape(-1, 2), linked, entry["start"], entry["goal"])
     if episode.start == episode.goal or not np.isfinite(episode.ways[episode.start]):
         return wrong("goal", "another node than the start, with a way to it over true links")
     return episode

@@ -1,8 +1,8 @@
 """Walks on a true graph: what becomes of the nodes that are tried one after the other, and how it compares.
 
-One stands at the start. To try a node is to go straight towards it: over a true link one arrives, and has gone
-its length; without one a wall turns one back, after `2 * min(d, 1)` metres of the straight distance d. A walk
-ends at the goal, or after three tries for each node of the map.
+One stands at the start. To try a node is to go straight towards it: over a true link one arrives, and has
+gone its length; without one a wall turns one back, after `2 * min(d, 1)` metres of the straight distance d. A
+walk ends at the goal, or after three tries for each node of the map.
 """
 
 from __future__ import annotations
@@ -95,10 +95,8 @@ def first_is_best(episode: Episode, tries: tuple[int, ...]) -> bool:
     return bool(way <= episode.ways[episode.start] + 1e-9)
 
 
-def roll_out(
-    planner: Planner, maps: NDArray[np.float32], links: NDArray[np.bool_]
-) -> list[tuple[int, ...]]:
-    """The tries of a planner that is asked again after each: all that it learns is whether it was turned back.
+def roll_out(planner: Planner, maps: NDArray[np.float32], links: NDArray[np.bool_]) -> list[tuple[int, ...]]:
+    """The tries of a planner that is asked again after each; it learns whether it was turned back, no more.
 
     Then the probability of that link is 0 in its map from then on. It never sees `links`.
 

@@ -2,8 +2,9 @@
 
 A floor of 12 by 12 metres is split into rooms with doors between them. Nodes lie in it in no order; two are
 linked if one sees the other within 5 metres. The map gives each pair of nodes a probability of a link that
-depends on their distance and on noise alone, so that walls are invisible in it: some links are missing, others
-lead through walls. What tells walls are a node's features: the colours of its room, and how far it sees.
+depends on their distance and on noise alone, so that walls are invisible in it: some links are missing,
+others lead through walls. What tells walls are a node's features: the colours of its room, and how far it
+sees.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ SPARE = 2
 COLOURS, RAYS = 8, 16
 """Features of a node."""
 LINK_LOGIT = (3.8, 1.08)
-"""Of a link's probability: at distance 0, and how much less of it for a metre. Found by logistic regression on
-the true links of training maps, see the test."""
+"""Of a link's probability: at distance 0, and how much less of it for a metre. Found by logistic regression
+on the true links of training maps, see the test."""
 GRAIN = 4096
 """Probabilities and features are multiples of one over this: sines differ between machines in last digits."""
 
@@ -149,7 +150,7 @@ def floor(key: str) -> Floor:
 
 
 def linked(places: Ints, walls: Ints) -> NDArray[np.bool_]:
-    """Which of the places `(N, 2)` are linked, `(N, N)`: within reach, with no wall between; not to themselves."""
+    """Which of the places `(N, 2)` are linked, `(N, N)`: within reach, no wall between; none to itself."""
     near = ((places[:, None] - places) ** 2).sum(2) <= REACH**2
     pairs = np.argwhere(np.triu(near, 1))
     one, other = places[pairs.T][..., None, :]  # (P, 1, 2) each
@@ -163,9 +164,10 @@ def linked(places: Ints, walls: Ints) -> NDArray[np.bool_]:
         meets = one[..., 1 - axis] * step + before * (other[..., 1 - axis] - one[..., 1 - axis])
         meets, size = meets * np.sign(step), np.abs(step)
         crossed |= (between & (meets >= low * size) & (meets <= high * size)).any(1)
-    found = np.zeros(near.shape, bool)
-    found[tuple(pairs[~crossed].T)] = True
-    return found | found.T
+    found: NDArray[np.bool_] = np.zeros(near.shape, bool)
+    first, second = pairs[~crossed].T
+    found[first, second] = found[second, first] = True
+    return found
 
 
 def hops(links: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -178,14 +180,16 @@ def _plan(random: RandomState) -> tuple[Ints, Ints]:
     rooms = [(0, 0, SIDE, SIDE)]
     walls = [(0, 0, SIDE, 0), (0, SIDE, SIDE, SIDE), (0, 0, 0, SIDE), (SIDE, 0, SIDE, SIDE)]
     for _ in range(random.randint(ROOMS[0], ROOMS[1] + 1) - 1):
-        largest = max(range(len(rooms)), key=lambda k: (rooms[k][2] - rooms[k][0]) * (rooms[k][3] - rooms[k][1]))
+        largest = max(
+            range(len(rooms)), key=lambda k: (rooms[k][2] - rooms[k][0]) * (rooms[k][3] - rooms[k][1])
+        )
         room = rooms.pop(largest)
         axis = 0 if room[2] - room[0] > room[3] - room[1] else 1
         low, high = room[axis], room[axis + 2]
         at = 2 * random.randint((low + NARROWEST) // 2, (high - NARROWEST) // 2 + 1)
         first, second = list(room), list(room)
         first[axis + 2] = second[axis] = at
-        rooms += [tuple(first), tuple(second)]
+        rooms += [(first[0], first[1], first[2], first[3]), (second[0], second[1], second[2], second[3])]
         for start, end in _pieces(room[1 - axis], room[3 - axis], random):
             walls.append((at, start, at, end) if axis == 0 else (start, at, end, at))
     return np.array(rooms, np.int64), np.array(walls, np.int64)
@@ -201,7 +205,7 @@ def _pieces(low: int, high: int, random: RandomState) -> list[tuple[int, int]]:
 
 
 def _connected(links: NDArray[np.bool_], count: int, random: RandomState) -> list[int]:
-    """Some of the nodes, connected: start, goal, those of a way between them, others; too few if there is none.
+    """Some nodes, connected: start, goal, those of a way between them, others; too few if there is no way.
 
     With fewer nodes there are no other ways than before, so that it takes as many links, or more.
     """

@@ -45,8 +45,8 @@ def test_pairs_are_those_of_the_square_layer_values_and_gradients():
 def bellman_ford_network(nodes: int, steps: int) -> BellmanFordNetwork:
     """The network that is the algorithm: a node knows [distances, links, whether goal, number].
 
-    r starts as 0 at the goal and FAR elsewhere. Of a pair of i and j the gates let through j's own entry of the
-    row of distances and of links of i, picked by j's number, and r of j; the linear map makes of them
+    r starts as 0 at the goal and FAR elsewhere. Of a pair of i and j the gates let through j's own entry of
+    the row of distances and of links of i, picked by j's number, and r of j; the linear map makes of them
     d_ij + FAR * (1 - link_ij) + r_j; the least over j is the new r of i.
     """
     size = 3 * nodes + 1

@@ -31,14 +31,15 @@ class ShortestWays:
         costs = np.where(parts.probabilities > 0, self.costs(parts), np.inf)
         costs[:, range(costs.shape[1]), range(costs.shape[1])] = np.inf
         whole = costs[rows, here] + shortest(costs)[rows, :, parts.goal]
-        return whole.argmin(1)
+        found: NDArray[np.int64] = whole.argmin(1)
+        return found
 
     def save(self, folder: Path) -> None:
         """Nothing: the costs are made of hyper-parameters."""
 
 
 def next_hops(maps: NDArray[np.float32], links: NDArray[Any]) -> NDArray[np.int8 | np.int16]:
-    """The node after i on the shortest way to t over true links, `(B, N, N)` by i and t; i itself where i is t.
+    """The node after i on the shortest way to t over true links, `(B, N, N)` by i and t; i where i is t.
 
     Args:
         maps: `(B, N, C)`.

@@ -3,11 +3,11 @@
 Source: none of its own; the fair symbolic opponent of a planner that looks at features (Beeching et al., ECCV
 2020): the same features, from the same maps with their true links, but planned on by Dijkstra's algorithm.
 
-Mechanism: a perceptron tells from a link's distance, its probability in the map and the features of its ends how
-likely it is, the same both ways. The way is planned as `shortest-path` does, by d - weight * log p.
+Mechanism: a perceptron tells from a link's distance, its probability in the map and the features of its ends
+how likely it is, the same both ways. The way is planned as `shortest-path` does, by d - weight * log p.
 
-Shapes: maps `(B, C, N)` to logits of links `(B, N, N)`; as a planner, maps `(B, N, C)` and nodes `(B,)` to the
-next nodes `(B,)`.
+Shapes: maps `(B, C, N)` to logits of links `(B, N, N)`; as a planner, maps `(B, N, C)` and nodes `(B,)` to
+the next nodes `(B,)`.
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ class EstimatedLinks(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require("hidden", (min(self.hidden, default=1) >= 1, f"is {self.hidden}; expected sizes of 1 or more"))
+        require(
+            "hidden", (min(self.hidden, default=1) >= 1, f"is {self.hidden}; expected sizes of 1 or more")
+        )
 
     def network(self, image_shape: tuple[int, ...], classes: int) -> LinkNetwork:
         """The network with fresh weights, `(B, C, N)` to `(B, N, N)`."""

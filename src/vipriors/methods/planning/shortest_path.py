@@ -4,8 +4,8 @@ Source: Dijkstra, "A note on two problems in connexion with graphs", 1959; as a 
 Beeching, Dibangoye, Simonin, Wolf, ECCV 2020.
 
 Mechanism: the cost of a link is its distance d, and more the less likely it is: d - weight * log p, or with
-`cost=threshold` far more if p is below the weight. The first step of the cheapest way to the goal is tried. A link
-that proved false is left out, and the way is planned anew.
+`cost=threshold` far more if p is below the weight. The first step of the cheapest way to the goal is tried. A
+link that proved false is left out, and the way is planned anew.
 
 Shapes: maps `(B, N, 4 + N + F)` and nodes `(B,)` to the next nodes `(B,)`. Features are not looked at.
 """
@@ -24,7 +24,10 @@ from vipriors.data.maps import Maps
 from vipriors.methods.planning._planning import ShortestWays, best_on_held_out
 from vipriors.methods.protocol import Context, Fitted, TrainingSet
 
-CANDIDATES = {"penalty": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), "threshold": (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)}
+CANDIDATES = {
+    "penalty": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
+    "threshold": (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+}
 FAR = 1000.0
 """Metres that a link below the threshold costs besides."""
 
@@ -35,7 +38,8 @@ def link_costs(
     """Costs of links by their distances and probabilities, of any one shape."""
     if cost == "threshold":
         return distances + FAR * (probabilities < weight)
-    return distances - weight * np.log(np.maximum(probabilities, 1e-12).astype(np.float64))
+    unlikely: NDArray[np.float64] = -np.log(np.maximum(probabilities, 1e-12).astype(np.float64))
+    return distances + weight * unlikely
 
 
 @dataclass(frozen=True)

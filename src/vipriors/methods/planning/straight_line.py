@@ -31,7 +31,8 @@ class Straight:
         likely[rows, here] = -1
         # Beyond the longest distance, so that only the likeliest counts among unlikely ones.
         far = np.where(likely >= 0.5, parts.distances[rows, parts.goal], 1e9 - likely)
-        return far.argmin(1)
+        found: NDArray[np.int64] = far.argmin(1)
+        return found
 
     def save(self, folder: Path) -> None:
         """Nothing: it has learned nothing."""

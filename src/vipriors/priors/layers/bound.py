@@ -2,9 +2,10 @@
 
 Source: Beeching, Dibangoye, Simonin, Wolf, Learning to Plan with Uncertain Topological Maps, ECCV 2020.
 
-Bellman and Ford: the distance r_i of a node from the goal becomes min over j of (d_ij + r_j), again and again.
-A gate that depends on j can pick d_ij out of node i's row of distances, a linear map adds r_j, and what reads the
-pairs of i one after the other can keep the least. So the planner can do the same, or learn something better.
+Bellman and Ford: the distance r_i of a node from the goal becomes min over j of (d_ij + r_j), again and
+again. A gate that depends on j can pick d_ij out of node i's row of distances, a linear map adds r_j, and
+what reads the pairs of i one after the other can keep the least. So the planner can do the same, or learn
+something better.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class PairBound(Bound):
         first = linear(x, self.gate.weight[:, :size], self.gate.bias)
         second = linear(x, self.gate.weight[:, size:])
         gates = torch.sigmoid(first[:, :, None] + second[:, None])
-        of_first = linear(gates[..., :size] * x[:, :, None], self.linear.weight[:, :size], self.linear.bias)
+        of_first: Tensor = linear(
+            gates[..., :size] * x[:, :, None], self.linear.weight[:, :size], self.linear.bias
+        )
         return of_first + linear(gates[..., size:] * x[:, None], self.linear.weight[:, size:])
 
 
@@ -97,7 +100,8 @@ class BellmanFordNetwork(nn.Module):
             else:
                 read = pairs.amin(2) if self.reducer == "min" else pairs.mean(2)
             r = self.last(read)
-        return r
+        states: Tensor = r
+        return states
 
     def forward(self, x: Tensor) -> Tensor:
         """Nodes `(B, N, inputs)` to `(B, N, outputs)`."""

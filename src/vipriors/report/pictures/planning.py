@@ -90,9 +90,9 @@ def drawing(episode: Episode, walk: Walk, likely: NDArray[np.bool_]) -> NDArray[
         walk: What became of the tries.
         likely: `(N, N)`, links that the map has.
     """
-    low = episode.places.min(0)
-    scale = (SIDE - 2 * EDGE) / max(float((episode.places.max(0) - low).max()), 1e-9)
-    pixels = ((episode.places - low) * scale + EDGE) * TWICE
+    low, high = episode.places.min(0), episode.places.max(0)
+    scale = (SIDE - 2 * EDGE) / max(float((high - low).max()), 1e-9)
+    pixels = ((episode.places - (low + high) / 2) * scale + SIDE / 2) * TWICE
     at = [(float(x), float(y)) for x, y in pixels]
     page = Image.new("RGB", (SIDE * TWICE, SIDE * TWICE), "white")
     pen = ImageDraw.Draw(page)
@@ -139,6 +139,6 @@ def _caption(id_: str, episode: Episode, walk: Walk) -> str:
     score = 100 * success_by_length(episode, walk)
     return (
         f"{id_}: {outcome} after {walk.length:.1f} m, turned back {len(walk.turned_back)} times (red); the "
-        f"shortest way (green) has {shortest:.1f} m: SPL {score:.0f} %. Black: the walk from S to G. Links: grey "
-        "in map and truth, pink in the map alone, blue missing in it."
+        f"shortest way (green) has {shortest:.1f} m: SPL {score:.0f} %. Black: the walk from S to G. Links: "
+        "grey in map and truth, pink in the map alone, blue missing in it."
     )

@@ -1,7 +1,7 @@
 """Planning: labels are the true links, predictions the tries of a planner that walks on them.
 
-A planner is asked again after each try (`tasks.walks.roll_out`), so that the true links must be at hand where its
-walks are made. All that it learns of them is whether it was turned back.
+A planner is asked again after each try (`tasks.walks.roll_out`), so that the true links must be at hand where
+its walks are made. All that it learns of them is whether it was turned back.
 """
 
 from __future__ import annotations
