@@ -200,6 +200,7 @@ def test_pictures_from_the_worst_to_the_best(data, finished):
     assert len(found) == drawn.COUNT and scores == sorted(scores)
     page = write_report(finished, data.root).read_text()
     assert all(one.source in page for one in found) and "10 test maps" in page
+    assert "nodes of a map" in page and "success weighted by path length" in page.lower()
     assert Image.open(BytesIO(found[0].png)).size == (drawn.SIDE, drawn.SIDE)
 
 

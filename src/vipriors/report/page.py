@@ -19,6 +19,9 @@ from vipriors.report.pictures import pictures_of
 from vipriors.report.recipe import NARROW_SPACE, audit_command, facts, grouped, run_command
 
 METRICS = {
+    "spl": "success weighted by path length",
+    "first_step": "first step of a shortest way",
+    "next_node": "right next nodes",
     "top1": "top-1 accuracy",
     "top3": "top-3 accuracy",
     "top5": "top-5 accuracy",
