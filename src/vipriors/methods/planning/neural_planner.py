@@ -7,8 +7,8 @@ Mechanism: each node knows its distances to all nodes, the probabilities of its 
 who it is and what is seen there. Again and again all ordered pairs of nodes go through a gated layer, and a
 GRU reads the pairs of each node one after the other into the node's new state. From it comes the node to go
 to next, for every node at once. It learns from the shortest ways on the true graph. `priors.layers.bound` has
-the network; the tests have the weights with which it is Bellman and Ford's algorithm, once the least of a node's
-pairs (`reducer=min`) stands in the place of the GRU.
+the network; the tests have the weights with which it is Bellman and Ford's algorithm, once the least of a
+node's pairs (`reducer=min`) stands in the place of the GRU.
 
 Shapes: maps `(B, C, N)` to logits `(B, N, N)`: of each node the next.
 
