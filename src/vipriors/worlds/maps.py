@@ -219,7 +219,7 @@ def _connected(links: NDArray[np.bool_], count: int, random: RandomState) -> lis
         here = int(random.choice(np.flatnonzero(links[here] & (steps[:, goal] == steps[here, goal] - 1))))
         chosen.append(here)
     while len(chosen) < count:
-        near = links[chosen].any(0)
+        near: NDArray[np.bool_] = np.logical_or.reduce(links[chosen])
         near[chosen] = False
         if not near.any():
             break

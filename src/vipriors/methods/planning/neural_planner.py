@@ -1,4 +1,4 @@
-"""Neural planner shaped like Bellman and Ford's algorithm, on noisy links and visual features of nodes.
+"""Neural planner shaped like Bellman and Ford's algorithm, on noisy links and features of nodes.
 
 Source: Beeching, Dibangoye, Simonin, Wolf, "Learning to plan with uncertain topological maps", ECCV 2020; the
 authors' code (edbeeching/learning_to_plan) for what the paper leaves open.
