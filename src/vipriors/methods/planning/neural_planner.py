@@ -68,7 +68,7 @@ CARD = Card(
             equal={},
         ),
         Claim(
-            "success weighted by path length up over the shortest path on links estimated from the same features",
+            "success weighted by path length up over the shortest path on links estimated from features",
             "maps-planning",
             "spl",
             baseline="estimated-links",
@@ -89,7 +89,7 @@ CARD = Card(
             published="right next nodes up over symbolic planning (abstract; no table found)",
         ),
         Claim(
-            "first steps of a shortest way up over the shortest path on links estimated from the same features",
+            "first steps of a shortest way up over the shortest path on links estimated from features",
             "maps-planning",
             "first_step",
             baseline="estimated-links",
