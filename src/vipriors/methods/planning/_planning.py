@@ -35,7 +35,8 @@ class ShortestWays:
         return found
 
     def save(self, folder: Path) -> None:
-        """Nothing: the costs are made of hyper-parameters."""
+        """Writes an empty `folder/floor.npz`: the costs are made of hyper-parameters."""
+        np.savez_compressed(folder / "floor.npz")
 
 
 def next_hops(maps: NDArray[np.float32], links: NDArray[Any]) -> NDArray[np.int8 | np.int16]:

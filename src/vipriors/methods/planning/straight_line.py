@@ -35,7 +35,8 @@ class Straight:
         return found
 
     def save(self, folder: Path) -> None:
-        """Nothing: it has learned nothing."""
+        """Writes an empty `folder/floor.npz`: it has learned nothing."""
+        np.savez_compressed(folder / "floor.npz")
 
 
 @dataclass(frozen=True)
