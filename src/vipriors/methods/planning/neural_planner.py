@@ -32,9 +32,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from vipriors.card import Card, Claim
 from vipriors.data.maps import LINKS
 from vipriors.methods._fitting import fit_network, fresh
-from vipriors.methods.card import Card, Claim
 from vipriors.methods.planning._network import (
     NeuralPlanner,
     PlannerNetwork,
@@ -51,6 +51,7 @@ from vipriors.train import Batches, Execution, Recipe, forward_flops, with_weigh
 CARD = Card(
     system="L3",
     name="Planning on uncertain topological maps",
+    source="Learning to plan with uncertain topological maps, ECCV 2020",
     claims=(
         Claim(
             "success weighted by path length up over the shortest path by distance and probability",
