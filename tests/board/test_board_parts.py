@@ -83,6 +83,13 @@ def files_of(task: str, random: np.random.Generator, kept: set[int]) -> tuple[by
     if task == "segmentation":
         maps = random.integers(0, 3, (12, 2, 4, 5))
         return tuple(archive({ids[k]: png(maps[k][side]) for k in kept}) for side in (0, 1))  # type: ignore[return-value]
+    if task == "planning":
+        nodes, links = [[0, 0], [2, 0], [4, 0]], [[0, 1], [1, 2]]
+        one = {"nodes": nodes, "start": 0, "goal": 2, "links": links}
+        tries = [" ".join(map(str, [0, 1][k % 2 :][:1] + [1, 2][: guesses[k][0] % 3])) for k in range(12)]
+        rows = ["Image IDs,Tries", *(f"{ids[k]},{tries[k]}" for k in sorted(kept))]
+        maps = [{"id": ids[k]} | one for k in sorted(kept)]
+        return json.dumps({"maps": maps}).encode(), "\n".join([*rows, ""]).encode()
     if task == "reid":
         distances = random.random((12, 12))
         truth = ["split,id,person", *(f"query,{ids[k]},p{k % 4}" for k in sorted(kept))]

@@ -67,10 +67,18 @@ def write_instances(folder: Path) -> tuple[Path, Path]:
     return folder / "found.json", coco(folder, segmentation=square)
 
 
+def write_planning(folder: Path) -> tuple[Path, Path]:
+    one = {"nodes": [[0, 0], [2, 0], [4, 0]], "start": 0, "goal": 2, "links": [[0, 1], [1, 2]]}
+    (folder / "labels.json").write_text(json.dumps({"maps": [{"id": "a"} | one, {"id": "b"} | one]}))
+    (folder / "found.csv").write_text("Image IDs,Tries\na,1 2\nb,2 1\n")
+    return folder / "found.csv", folder / "labels.json"
+
+
 # One of two right everywhere; an image without results is not left out of the average.
 EXPECTED = {
     "classification": (write_classification, [], {"top1": 0.5, "balanced_accuracy": 0.5}),
     "points": (write_classification, [], {"top1": 0.5, "balanced_accuracy": 0.5}),
+    "planning": (write_planning, [], {"spl": 0.5, "success": 0.5, "first_step": 0.5}),
     "actions": (write_actions, [], {"top1": 0.5, "top3": 0.5, "top5": 0.5, "accuracy": 0.5}),
     "reid": (write_reid, [], {"mAP": 0.75, "rank1": 0.5}),
     "segmentation": (

@@ -187,7 +187,7 @@ def _faults_of_run(
     recipe, ours = facts["recipe"], yaml.safe_load(challenge_yaml)
     problems = []
     subset = ours.get("subset") or {}
-    size = ours["input"].get("size") or [ours["input"].get("points"), 1]
+    size = ours["input"].get("size") or [ours["input"].get("points") or ours["input"].get("nodes"), 1]
     drawn = subset.get("images_per_class") or subset.get("images")
     theirs = recipe["challenge"]["subset"]
     for field, found, expected in (

@@ -16,7 +16,17 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vipriors.tasks import actions, classification, coco, detection, instances, reid, rle, segmentation
+from vipriors.tasks import (
+    actions,
+    classification,
+    coco,
+    detection,
+    instances,
+    planning,
+    reid,
+    rle,
+    segmentation,
+)
 from vipriors.tasks.protocol import Truth
 
 PUBLIC, PRIVATE, ALL = "public", "private", "all"
@@ -76,6 +86,10 @@ def restrict(truth: Truth, predictions: Any, which: Positions) -> tuple[Truth, A
             predictions = reid.Predictions(gallery, distances[which])
             index = replace(index, queries=_at(index.queries, which))
             labels = replace(labels, queries={id_: labels.queries[id_] for id_ in index.queries})
+        case planning.Predictions(tries):
+            predictions = planning.Predictions(_at(tries, which))
+            index = replace(index, ids=_at(index.ids, which), nodes=_at(index.nodes, which))
+            labels = {id_: labels[id_] for id_ in index.ids}
         case detection.Predictions(results, boxes):
             found, results = _in_images(results, which)
             annotated, objects = _in_images(labels.objects, which)

@@ -20,6 +20,7 @@ from vipriors.tasks import actions
 from vipriors.tasks.class_map import CITYSCAPES, plain
 from vipriors.tasks.coco import Index as ObjectIndex
 from vipriors.tasks.index import Index
+from vipriors.tasks.planning_labels import MapIndex as GraphIndex
 from vipriors.tasks.reid_matrix import QueryIndex
 from vipriors.tasks.segmentation_index import MapIndex
 from vipriors.tasks.segmentation_labels import id_of
@@ -69,6 +70,9 @@ def public_index(challenge: Challenge, prepared: Prepared) -> Any:
             names = challenge.label_names(classes)
             ids = tuple(id_of(row.id) for row in rows)
             return MapIndex(ids, tuple(sizes), CITYSCAPES if names is None else plain(names))
+        case "planning":
+            ids = tuple(sorted(row.id for row in rows))
+            return GraphIndex(ids, (challenge.form.size[0],) * len(ids))
         case "reid":
             return _read(about / "roles.csv", _queries)
         case _:

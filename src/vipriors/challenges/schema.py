@@ -40,6 +40,7 @@ METHODS = {
     "actions": ("two-plus-one", ("class-prior", "frame-nearest-neighbour")),
     "reid": ("embedding", ("mean-colour-distance", "pixel-distance")),
     "points": ("point-net", ("cloud-prior", "cloud-nearest-neighbour")),
+    "planning": ("neural-planner", ("straight-line", "shortest-path")),
 }
 """Baseline and floors of a challenge that names none, by its task."""
 
@@ -54,7 +55,8 @@ class SourceSection(_Section):
     world: str | None = Field(None, description="An embedded generator, such as `digits`.")
     variant: str | None = Field(
         None,
-        description="Of the world, where it has several, such as `noise` of `solids` or `fine` of `scenes`.",
+        description="Of the world, where it has several, such as `noise` of `solids`, `fine` of `scenes` or the "
+        "number of nodes of `maps`.",
     )
     kind: Literal[
         "auto",
@@ -147,6 +149,7 @@ class InputSection(_Section):
 
     size: tuple[int, int] = Field(description="Height and width in pixels.")
     points: int | None = Field(None, ge=1, description="Of each cloud, in place of a size.")
+    nodes: int | None = Field(None, ge=2, description="Of each map, in place of a size.")
     channels: int = Field(3, ge=1)
     frames: int | None = Field(None, ge=1, description="Evenly spaced frames of each clip.")
     map_scale: int = Field(
@@ -155,9 +158,9 @@ class InputSection(_Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _clouds_have_no_size(cls, fields: Any) -> Any:
-        if isinstance(fields, dict) and isinstance(points := fields.get("points"), int):
-            return {"size": (points, 1), **fields}
+    def _clouds_and_maps_have_no_size(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and isinstance(count := fields.get("points", fields.get("nodes")), int):
+            return {"size": (count, 1), **fields}
         return fields
 
 
@@ -178,7 +181,9 @@ class Challenge(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    task: Literal["classification", "segmentation", "detection", "instances", "actions", "reid", "points"]
+    task: Literal[
+        "classification", "segmentation", "detection", "instances", "actions", "reid", "points", "planning"
+    ]
     description: str = ""
     source: SourceSection
     target: TargetSection | None = Field(
@@ -225,6 +230,12 @@ class Challenge(_Section):
         return self
 
     @model_validator(mode="after")
+    def _maps_have_nodes(self) -> Self:
+        if (self.task == "planning") != (self.input.nodes is not None):
+            raise ValueError("input.nodes is for maps, which task planning is about, and needed there")
+        return self
+
+    @model_validator(mode="after")
     def _only_classes_are_left_out(self) -> Self:
         if self.task != "classification" and (self.target or self.subset.unlabelled != 0):
             raise ValueError("target and subset.unlabelled are for task classification")
@@ -237,6 +248,7 @@ class Challenge(_Section):
         """What samples are brought to: the whole image where positions in it are predicted."""
         fit: Literal["crop", "stretch"] = "crop" if self.task in ("classification", "actions") else "stretch"
         media: Media = "points" if self.input.points else "clips" if self.input.frames else "images"
+        media = "maps" if self.input.nodes else media
         return Form(self.input.size, self.input.channels, fit, self.input.frames, media)
 
     def rule(self, images_per_class: int | None = None, seed: int | None = None) -> Rule:

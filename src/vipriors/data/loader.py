@@ -1,4 +1,4 @@
-"""Images, clips or clouds of a split as one array: decoded once, at training size, in memory or mapped."""
+"""Images, clips, clouds or maps of a split as one array: decoded once, at training size, perhaps mapped."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from vipriors.data.clips import read_clip
 from vipriors.data.files import Progress, free_bytes, map_all, os_errors
 from vipriors.data.images import read_image, resize, stretch
 from vipriors.data.manifest import Row
+from vipriors.data.maps import read_map
 from vipriors.data.packed import PreparedFiles
 from vipriors.data.points import read_points
 from vipriors.data.sources.base import Media
@@ -28,10 +29,10 @@ _DECODING = "1"
 
 @dataclass(frozen=True)
 class Form:
-    """What every image, clip or cloud is brought to."""
+    """What every image, clip, cloud or map is brought to."""
 
     size: tuple[int, int]
-    """Height and width in pixels; of clouds the number of points, and 1."""
+    """Height and width in pixels; of clouds the number of points, of maps that of nodes, and 1."""
     channels: int
     """1 or 3, or what the files hold; see `read_image`."""
     fit: Literal["crop", "stretch"] = "crop"
@@ -42,18 +43,20 @@ class Form:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """`(H, W, C)`, of clips `(T, H, W, C)`, of clouds `(P, C)`."""
-        if self.media == "points":
+        """`(H, W, C)`, of clips `(T, H, W, C)`, of clouds and maps `(P, C)`."""
+        if self.media in ("points", "maps"):
             return (self.size[0], self.channels)
         return (*((self.frames,) if self.frames else ()), *self.size, self.channels)
 
     @property
     def dtype(self) -> type[np.uint8 | np.float32]:
-        """Of the array: whole numbers but for clouds."""
-        return np.float32 if self.media == "points" else np.uint8
+        """Of the array: whole numbers but for clouds and maps."""
+        return np.float32 if self.media in ("points", "maps") else np.uint8
 
     def decode(self, data: bytes, name: str) -> npt.NDArray[Any]:
-        """One image, clip or cloud from its file's content; `name` is what messages call it."""
+        """One image, clip, cloud or map from its file's content; `name` is what messages call it."""
+        if self.media == "maps":
+            return read_map(data, channels=self.channels, nodes=self.size[0], name=name)
         if self.media == "points":
             return read_points(data, channels=self.channels, points=self.size[0], name=name)
         if self.frames:
@@ -64,12 +67,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Split:
-    """The images, clips or clouds of a split."""
+    """The images, clips, clouds or maps of a split."""
 
     ids: list[str]
     images: npt.NDArray[Any]
-    """uint8 `(N, H, W, C)`, of clips `(N, T, H, W, C)`, of clouds float32 `(N, P, C)`; read-only and
-    memory-mapped where it is large."""
+    """uint8 `(N, H, W, C)`, of clips `(N, T, H, W, C)`, of clouds and maps float32 `(N, P, C)`;
+    read-only and memory-mapped where it is large."""
     labels: npt.NDArray[np.int64] | None
     """int64 `(N,)`; None for test and unlabelled images, and where labels are more than a class."""
 

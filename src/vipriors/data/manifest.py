@@ -30,7 +30,7 @@ class Row:
     label: int | None
     """Class; None for test and unlabelled images, and where labels are more than a class."""
     file: str
-    """Path from the prepared folder: `images/train/ants_0.jpg`, or `clips/…`, `points/…`."""
+    """Path from the prepared folder: `images/train/ants_0.jpg`, or `clips/…`, `points/…`, `maps/…`."""
     source: str
     """Key in the source. Empty for test and unlabelled images, where it would tell the class."""
     sha256: str

@@ -14,6 +14,7 @@ from vipriors.data.clips import check_clip
 from vipriors.data.files import FilePart, Progress, map_all, os_errors, temporary_name, write_atomic
 from vipriors.data.images import read_image
 from vipriors.data.manifest import Row
+from vipriors.data.maps import read_map
 from vipriors.data.packed import Packer, members
 from vipriors.data.points import read_points
 from vipriors.data.sources.base import AnnotatedSource, Media, OfMedia, Source
@@ -178,6 +179,8 @@ def _check_decodes(source: Source, kind: Kind, pick: Pick, data: bytes, channels
             check_clip(data, channels=channels, name=name)
         case "points":
             read_points(data, channels=channels, name=name)
+        case "maps":
+            read_map(data, channels=channels, name=name)
 
 
 def _size(content: Path | FilePart) -> int:

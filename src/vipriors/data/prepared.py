@@ -2,7 +2,7 @@
 
 OUT/dataset.json                 what the data set is; written last, so it means that all is there
 OUT/manifest.csv                 one row for every image, with its class
-OUT/images/{train,val,test}/ID   the images, or clips/…, points/…
+OUT/images/{train,val,test}/ID   the images, or clips/…, points/…, maps/…
 OUT/labels/test.csv              the only place of the test labels; not handed to participants
 OUT/labels/test_sources.csv      which image of the source each test image is
 OUT/labels/SHA256SUMS            of all other files in labels

@@ -21,16 +21,17 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images, clips or clouds with their labels.
+    """Images, clips, clouds or maps with their labels.
 
     Labels by task: classification, points, actions and reid (the person) int64 `(N,)`; segmentation uint8
     `(N, sH, sW)` with positions in `classes`, or `IGNORED`, where s is 1 unless the challenge's
-    `input.map_scale` is another; detection and instances one `Objects` for each image.
+    `input.map_scale` is another; detection and instances one `Objects` for each image; planning bool
+    `(N, P, P)`, the true links of each map.
     """
 
     images: NDArray[Any]
-    """`(N, H, W, C)`, clips `(N, T, H, W, C)`, both uint8; clouds `(N, P, C)`, float32. Decoded, at the
-    challenge's input size, perhaps mapped."""
+    """`(N, H, W, C)`, clips `(N, T, H, W, C)`, both uint8; clouds and maps `(N, P, C)`, float32. Decoded, at
+    the challenge's input size, perhaps mapped."""
     labels: Any
 
 
@@ -70,7 +71,7 @@ class TrainingSet:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """`(C, H, W)`, of clips `(C, T, H, W)`, of clouds `(C, P)`."""
+        """`(C, H, W)`, of clips `(C, T, H, W)`, of clouds and maps `(C, P)`."""
         _, *sides, channels = self.train.images.shape
         return (channels, *sides)
 
@@ -125,12 +126,22 @@ class Embedder(Model, Protocol):
         """Points `(N, D)` of images `(N, H, W, C)`, to be compared by Euclidean distance."""
 
 
+class Planner(Model, Protocol):
+    """Says where to go next on maps with missing and with false links."""
+
+    def next_nodes(self, maps: NDArray[np.float32], here: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The nodes `(B,)` to try next on maps `(B, N, C)`, standing at `here`, `(B,)`.
+
+        Maps are as `vipriors.data.maps` has them; a link that proved false has probability 0.
+        """
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What a fit leaves: the model, and facts worth recording (weights' hashes, parameters, FLOPs)."""
 
     model: Any
-    """A `Classifier`, `Segmenter`, `Detector` or `Embedder`, as the method's task asks."""
+    """A `Classifier`, `Segmenter`, `Detector`, `Embedder` or `Planner`, as the method's task asks."""
     facts: dict[str, Any] = field(default_factory=dict)
 
 

@@ -19,6 +19,9 @@ from vipriors.report.pictures import pictures_of
 from vipriors.report.recipe import NARROW_SPACE, audit_command, facts, grouped, run_command
 
 METRICS = {
+    "spl": "success weighted by path length",
+    "first_step": "first step of a shortest way",
+    "next_node": "right next nodes",
     "top1": "top-1 accuracy",
     "top3": "top-3 accuracy",
     "top5": "top-5 accuracy",
@@ -105,7 +108,9 @@ def render(
         headline=run.score.estimates[run.score.headline] if run.score else None,
         right=None if matrix is None else int(matrix.trace()),
         guessing=guessing(run),
-        media={"actions": "clips", "points": "clouds"}.get(run.recipe.challenge.task, "images"),
+        media={"actions": "clips", "points": "clouds", "planning": "maps"}.get(
+            run.recipe.challenge.task, "images"
+        ),
         by_class=run.recipe.challenge.task in ("classification", "actions", "points"),
         table=class_table(run),
         pictures=pictures,

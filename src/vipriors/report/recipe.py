@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from vipriors.challenges.schema import InputSection
 from vipriors.report.finished import FinishedRun
 
 COSTS = {"seconds": "training seconds", "flops_per_image": "FLOPs per image, forward"}
@@ -17,23 +18,13 @@ def facts(run: FinishedRun, floors: tuple[FinishedRun, ...]) -> dict[str, dict[s
     """Everything that was set, used and spent, by group."""
     recipe, outcome = run.recipe, run.outcome
     challenge = recipe.challenge
-    height, width = challenge.input.size
     spent = {key: value for key, value in outcome.facts.items() if not key.endswith("sha256")}
     hashes = {key: value for key, value in outcome.facts.items() if key.endswith("sha256")}
     data = {
         "challenge": challenge.name,
         "task": challenge.task,
         "classes": str(len(recipe.classes)),
-        **(
-            {"points of a cloud": str(points)}
-            if (points := challenge.input.points)
-            else {"input, H × W × C": f"{height} × {width} × {challenge.input.channels}"}
-        ),
-        **(
-            {"label maps to learn from, H × W": f"{scale * height} × {scale * width}"}
-            if (scale := challenge.input.map_scale) > 1
-            else {}
-        ),
+        **_input(challenge.input),
         "images a class": "all" if recipe.images_per_class is None else str(recipe.images_per_class),
         "subset seed": str(recipe.subset_seed),
         **{
@@ -129,6 +120,17 @@ def as_text(value: Any) -> str:
 def _source(run: FinishedRun) -> list[str]:
     source = run.recipe.challenge.source
     return [] if source.world or source.path else ["--source", "DIR"]
+
+
+def _input(given: InputSection) -> dict[str, str]:
+    """What one image, clip, cloud or map is brought to."""
+    if given.points:
+        return {"points of a cloud": str(given.points)}
+    if given.nodes:
+        return {"nodes of a map": str(given.nodes), "numbers of a node": str(given.channels)}
+    (height, width), scale = given.size, given.map_scale
+    finer = {"label maps to learn from, H × W": f"{scale * height} × {scale * width}"} if scale > 1 else {}
+    return {"input, H × W × C": f"{height} × {width} × {given.channels}"} | finer
 
 
 def _words(values: Mapping[str, Any]) -> str:

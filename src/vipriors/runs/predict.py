@@ -69,6 +69,8 @@ def predict(
     """
     recipe, model = load_model(run, execution)
     challenge, wish = recipe.challenge, wish or Wish()
+    if challenge.task == "planning":
+        raise BadInput.single(run, "is about planning: on a map alone, without true links, nobody can walk")
     if challenge.task == "reid":
         raise BadInput.single(run, "is about re-identification, which says nothing of a picture by itself")
     if challenge.task == "actions":

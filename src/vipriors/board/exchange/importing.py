@@ -24,7 +24,7 @@ READERS = {
     **dict.fromkeys(codabench.FILES, codabench.read_codabench),
     **dict.fromkeys(evalai.FILES, evalai.read_evalai),
 }
-SIZE, FRAMES, POINTS = [224, 224], 16, 1024
+SIZE, FRAMES, POINTS, NODES = [224, 224], 16, 1024, 32
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,16 @@ def import_bundle(
     name = name or name_of(plan.title)
     plan.left.append(f"the size of images is not in it; the challenge says {SIZE[0]} x {SIZE[1]}")
     shown: dict[str, Any] = {"size": SIZE, "frames": FRAMES if task == "actions" else None}
-    clouds = task == "points"
+    inputs = {"points": {"points": POINTS}, "planning": {"nodes": NODES}}
     content = {
         "name": name,
         "title": " ".join(plan.title.split())[:LONGEST_TITLE],
         "task": task,
-        "source": {"kind": "points" if clouds else "folder", "classes": list(classes) if classes else None},
-        "input": {"points": POINTS} if clouds else shown,
+        "source": {
+            "kind": "points" if task == "points" else "folder",
+            "classes": list(classes) if classes else None,
+        },
+        "input": inputs.get(task, shown),
     }
     with tempfile.TemporaryDirectory(prefix="vipriors-import-") as folder:
         file = Path(folder) / "challenge.yaml"

@@ -35,6 +35,8 @@ METRICS = {
     "rank1": "rank 1",
     "rank5": "rank 5",
     "rank10": "rank 10",
+    "spl": "success weighted by path length (SPL)",
+    "first_step": "first step",
 }
 
 TASKS = {
@@ -44,6 +46,7 @@ TASKS = {
     "actions": "Action recognition",
     "reid": "Re-identification",
     "points": "Classification of point clouds",
+    "planning": "Planning on uncertain maps",
 }
 
 

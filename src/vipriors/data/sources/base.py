@@ -9,7 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from vipriors.data.files import FilePart
 
-Media = Literal["images", "clips", "points"]
+Media = Literal["images", "clips", "points", "maps"]
 """What the files of a data set are; also the name of their folder."""
 
 

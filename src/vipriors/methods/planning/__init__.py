@@ -1,0 +1,1 @@
+"""Methods that plan on maps with missing and with false links."""
