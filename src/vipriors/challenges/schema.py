@@ -55,8 +55,8 @@ class SourceSection(_Section):
     world: str | None = Field(None, description="An embedded generator, such as `digits`.")
     variant: str | None = Field(
         None,
-        description="Of the world, where it has several, such as `noise` of `solids`, `fine` of `scenes` or the "
-        "number of nodes of `maps`.",
+        description="Of the world, where it has several, such as `noise` of `solids`, `fine` of `scenes`, "
+        "or the number of nodes of `maps`.",
     )
     kind: Literal[
         "auto",

@@ -13,9 +13,10 @@ from vipriors.data.loader import load_split
 from vipriors.data.manifest import read_manifest
 from vipriors.data.maps import Maps
 from vipriors.data.prepared import read_prepared
+from vipriors.pictures import Picture, png
 from vipriors.problems import BadInput
 from vipriors.report.finished import FinishedRun
-from vipriors.report.pictures import Picture, png, spread
+from vipriors.report.pictures import spread
 from vipriors.tasks import planning
 from vipriors.tasks.planning_labels import MapIndex
 from vipriors.tasks.walks import Episode, Walk, follow, success_by_length
