@@ -44,11 +44,11 @@ class Contrast(PreTrained):
     """Of queries and keys."""
     temperature: float = 0.1
     """Divides cosines in the contrastive loss."""
-    groups: int = 4
+    groups: int = 2
     """Parts in which a batch is normalised, each by its own statistics; 1 lets pairs be told by them."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tiny": {"steps": 6000, "batch_size": 16, "width": 16, "lr": 0.06},
+        "tiny": {"steps": 5000, "batch_size": 16, "width": 16, "lr": 0.06},
         "small": {"steps": 20_000, "batch_size": 64, "width": 32, "lr": 0.06, "groups": 8},
         # As published for ImageNet, but for the network.
         "full": {

@@ -67,7 +67,7 @@ CARD = Card(
             "few-label fine-tuning up over supervised training of as many steps in all",
             "digits-few-labels",
             "top1",
-            baseline="residual,steps=7000",
+            baseline="residual,steps=6000",
             method="moco,evaluation=fine-tune",
             equal={"steps": 1.0, "parameters": 1.0, "flops_per_image": 1.0},
         ),
