@@ -242,7 +242,10 @@ def test_views_that_are_found():
         ({"groups": "3"}, "groups: is 3; expected a divisor of batch_size, which is 16"),
         ({"queue": "0"}, "queue: is 0; expected 1 or more"),
         ({"key_momentum": "1.5"}, "key_momentum: is 1.5; expected 0 to 1"),
-        ({"crop": "0", "tune_lr": "0"}, r"(?s)tune_lr: is 0.0; .*crop: is 0.0; expected more than 0, at most 1"),
+        (
+            {"crop": "0", "tune_lr": "0"},
+            r"(?s)tune_lr: is 0.0; .*crop: is 0.0; expected more than 0, at most 1",
+        ),
     ],
 )
 def test_settings_that_cannot_be(settings, message):

@@ -26,7 +26,9 @@ def test_it_is_scikit_learns(classes, each, width):
     oracle = LogisticRegression(tol=1e-9, max_iter=10_000).fit(x, labels)
     np.testing.assert_allclose(weights.numpy(), oracle.coef_, atol=2e-4)
     # Free biases are known up to a number that all have in common.
-    np.testing.assert_allclose(biases - biases.mean(), oracle.intercept_ - oracle.intercept_.mean(), atol=5e-4)
+    np.testing.assert_allclose(
+        biases - biases.mean(), oracle.intercept_ - oracle.intercept_.mean(), atol=5e-4
+    )
 
 
 def test_two_classes_and_a_class_without_images():

@@ -7,6 +7,8 @@ scikit-learn's `LogisticRegression` that is what it does by default, with more t
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ ITERATIONS = 500
 """At most, of L-BFGS; it seldom takes a fifth of them."""
 
 
-def features(encoder: nn.Module, images: NDArray, execution: Execution, batch_size: int = 256) -> Tensor:
+def features(encoder: nn.Module, images: NDArray[Any], execution: Execution, batch_size: int = 256) -> Tensor:
     """What an encoder makes of images `(N, H, W, C)`: `(N, D)`, in single precision, where it runs."""
     device = execution.resolved_device()
     # The layout that training leaves, as in `NetworkModel`.
@@ -53,7 +55,7 @@ def logistic_regression(x: Tensor, labels: Tensor, classes: int) -> tuple[Tensor
         return value
 
     with torch.enable_grad():
-        optimizer.step(objective)
+        optimizer.step(objective)  # type: ignore[no-untyped-call]
     found = weights.detach()
     return found[:, :-1], found[:, -1]
 

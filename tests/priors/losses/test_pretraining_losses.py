@@ -1,7 +1,5 @@
 """Contrast with a margin and distillation of features, element by element from the papers."""
 
-import math
-
 import numpy as np
 import pytest
 import torch

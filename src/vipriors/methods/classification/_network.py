@@ -131,9 +131,7 @@ def augmentation(recipe: NetworkMethod, invariance: Invariance) -> Compose:
     return Compose(steps)
 
 
-def fit(
-    method: NetworkMethod, data: TrainingSet, context: Context, start: nn.Module | None = None
-) -> Fitted:
+def fit(method: NetworkMethod, data: TrainingSet, context: Context, start: nn.Module | None = None) -> Fitted:
     """Trains a method's network with the common loop.
 
     Args:

@@ -26,7 +26,7 @@ from vipriors.methods.classification import _network
 from vipriors.methods.classification._network import Scaffold, augmentation, validate
 from vipriors.methods.classification.residual import Residual
 from vipriors.methods.protocol import Context, Fitted, TrainingSet
-from vipriors.priors.augment import ColourJitter, Compose, Grayscale, ResizedCrop
+from vipriors.priors.augment import Augmentation, ColourJitter, Compose, Grayscale, ResizedCrop
 from vipriors.problems import BadInput, Problem
 from vipriors.train import Batches, Execution, NetworkClassifier, Standardise, forward_flops, weights_hash
 from vipriors.train.probe import features, fit_probe
@@ -141,15 +141,17 @@ class PreTrained(Residual):
         """
 
     def views(self, invariance: Invariance, image_shape: tuple[int, ...]) -> Compose:
-        """A random view of each image: the challenge's own variation, a crop, other brightness and colours."""
+        """A random view of each image: the challenge's own variation, a crop, and other colours."""
         channels, height, width = image_shape
         colour = (self.jitter, 0.1) if channels == 3 else (0.0, 0.0)
-        steps = [
+        steps: list[Augmentation] = [
             *augmentation(self, invariance).steps,
             ResizedCrop((height, width), (self.crop, 1.0)),
             ColourJitter(self.jitter, self.jitter, *colour),
         ]
-        return Compose([*steps, Grayscale(0.2)] if channels == 3 else steps)
+        if channels == 3:
+            steps.append(Grayscale(0.2))
+        return Compose(steps)
 
     def fit(self, data: TrainingSet, context: Context) -> Fitted:
         """Learns without labels from random weights, then with them."""
@@ -204,13 +206,8 @@ class PreTrained(Residual):
         return Fitted(fitted.model, fitted.facts | both)
 
 
-def views_found(
-    network: nn.Module, images: NDArray[np.uint8], views: Compose, execution: Execution
-) -> float:
-    """The share of images whose second view is the one, among all second views, that is nearest to their first.
-
-    By the cosine of the features.
-    """
+def views_found(network: nn.Module, images: NDArray[np.uint8], views: Compose, execution: Execution) -> float:
+    """The share of images to whose first view, by the features, no second view is nearer than their own."""
     encoder, _ = split_head(network)
     generator = torch.Generator().manual_seed(0)
 

@@ -9,8 +9,8 @@ the batch and nothing else, so that there are few of them where batches are smal
 
 Shapes: images `(B, C, H, W)` in [0, 1] to logits `(B, K)`.
 
-Deviations from the paper: those of `moco`, from which it differs in the above alone. A step costs two backward
-passes and not one.
+Deviations from the paper: those of `moco`, from which it differs in the above alone. A step costs two
+backward passes, and not one.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Deviations from the paper:
 2. Images are the challenge's few; the queue holds at most half as many keys as there are images, or it would
    hold the very images that are sought. Each image comes once in a pass.
 3. Keys follow faster (0.99, not 0.999) and the temperature is 0.1, not 0.07: as in the demo, steps being few.
-4. Views are the challenge's own variation, a crop, jitter of brightness and contrast; colours where there are.
+4. Views are the challenge's own variation, a crop, jitter of brightness and contrast, and of colours.
 5. Cosine schedule with warm-up, Nesterov momentum; no weight decay on biases and normalisations.
 6. The probe is logistic regression on standardised features with a fixed penalty (`train.probe`), not an SGD
    whose learning rate of 30 suits one network. Fine-tuning starts with a head of random weights.
@@ -107,7 +107,7 @@ class Moco(Contrast):
     """Hyper-parameters of momentum contrast."""
 
     queue: int = 1024
-    """Keys of earlier images that are the negatives; fewer where there are fewer than twice as many images."""
+    """Keys of earlier images that are the negatives; at most half as many as there are images."""
     key_momentum: float = 0.99
     """By how much the keys' network stays what it was at every step."""
 

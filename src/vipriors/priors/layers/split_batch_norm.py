@@ -19,8 +19,8 @@ Module = TypeVar("Module", bound=nn.Module)
 class SplitBatchNorm2d(nn.BatchNorm2d):
     """In training, batch normalisation of each of several equal parts of the batch by itself.
 
-    Running statistics are the means over the parts. In evaluation it is `nn.BatchNorm2d`, whose parameters and
-    buffers it has.
+    Running statistics are the means over the parts. In evaluation it is `nn.BatchNorm2d`, with the same
+    parameters and buffers.
 
     Args:
         features: C.
@@ -42,7 +42,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         if len(x) % self.groups:
             raise ValueError(f"a batch of {len(x)} cannot be split in {self.groups} equal parts")
         assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
         means, variances = (kept.repeat(self.groups, 1) for kept in (self.running_mean, self.running_var))
         parts = [
             functional.batch_norm(part, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
@@ -56,7 +56,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 
     def extra_repr(self) -> str:
         """The parts as well."""
-        return f"{super().extra_repr()}, groups={self.groups}"
+        return f"{self.num_features}, groups={self.groups}"
 
 
 def split_batch_norms(network: Module, groups: int) -> Module:
