@@ -58,6 +58,7 @@ class Contrast(PreTrained):
             "blocks": 2,
             "lr": 0.03,
             "weight_decay": 1e-4,
+            "crop": 0.2,
             "dimensions": 128,
             "groups": 8,
         },

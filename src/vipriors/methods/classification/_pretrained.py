@@ -31,7 +31,7 @@ from vipriors.problems import BadInput, Problem
 from vipriors.train import Batches, Execution, NetworkClassifier, Standardise, forward_flops, weights_hash
 from vipriors.train.probe import features, fit_probe
 
-LOG_LINES = 25
+LOG_LINES = 20
 """Each has a probe, which takes as long as some hundred steps."""
 STANDARDISED_BY = 1000
 """Images at most by whose features the probe standardises."""
@@ -93,7 +93,7 @@ class PreTrained(Residual):
     """Steps of fine-tuning, beside those of pre-training."""
     tune_lr: float = 0.02
     """Learning rate of fine-tuning at its peak."""
-    crop: float = 0.2
+    crop: float = 0.4
     """Least share of the image's area that a view shows."""
     jitter: float = 0.4
     """By how much brightness and contrast of a view vary; the colours of colour images likewise."""
