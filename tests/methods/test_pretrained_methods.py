@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import signal
 
@@ -210,9 +211,9 @@ def test_fine_tuning_is_taken_up_again_to_the_bit(tmp_path):
 
 def test_the_log_has_the_probe_and_how_many_views_are_found(tmp_path):
     data = dataclasses.replace(data_set(), held_out=Labelled(images(np.arange(9) % 3, 5), np.arange(9) % 3))
-    model = fitted("moco", data, tmp_path, steps="60", lr="0.05").model
+    model = fitted("moco", data, tmp_path, steps="8", lr="0.05").model
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert len(lines) == 20 and lines[-1]["step"] == 60
+    assert len(lines) == lines[-1]["step"] == 8
     assert all(0 <= line["found"] <= 1 for line in lines)
     accuracy = (model.probabilities(data.held_out.images).argmax(1) == data.held_out.labels).mean()
     assert lines[-1]["val_top1"] == accuracy
@@ -233,7 +234,7 @@ def test_its_own_key_is_learned_to_be_found(name):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[4:10])
+    assert np.mean(losses[-10:]) < 0.4 * math.log(8), "guessing among eight or nine"
 
 
 def test_views_that_are_found():
