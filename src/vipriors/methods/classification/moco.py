@@ -17,7 +17,7 @@ Deviations from the paper:
 2. Images are the challenge's few; the queue holds at most half as many keys as there are images, or it would
    hold the very images that are sought. Each image comes once in a pass.
 3. The temperature is 0.1, not 0.07, as in the demo. Keys follow faster (0.998, not 0.999), steps being few; not
-   as fast as there (0.99), for at 16 images a step the queue is many steps old, and its keys then are told by
+   as fast as there (0.99): at 16 images a step the queue is many steps old, and its keys then are told by
    their age alone. After 150 steps on digits the loss was 4.3 with the queue and 6.1, which is guessing, with
    keys of the same images made anew.
 4. Views are the challenge's own variation, a crop, jitter of brightness and contrast, and of colours.
