@@ -16,10 +16,10 @@ Deviations from the paper:
    does), and not on several.
 2. Images are the challenge's few; the queue holds at most half as many keys as there are images, or it would
    hold the very images that are sought. Each image comes once in a pass.
-3. The temperature is 0.1, not 0.07, as in the demo. Keys follow faster (0.998, not 0.999), steps being few; not
-   as fast as there (0.99): at 16 images a step the queue is many steps old, and its keys then are told by
-   their age alone. After 150 steps on digits the loss was 4.3 with the queue and 6.1, which is guessing, with
-   keys of the same images made anew.
+3. The temperature is 0.1, not 0.07, as in the demo. Keys follow faster (0.998, not 0.999), for steps are few;
+   not as fast as there (0.99): at 16 images a step the queue is many steps old, and its keys are then told
+   by their age alone. After 150 steps on digits the loss was 4.3 with the queue, and with keys of the same
+   images made anew 6.1, which is guessing.
 4. Views are the challenge's own variation, a crop, jitter of brightness and contrast, and of colours.
 5. Cosine schedule with warm-up, Nesterov momentum; no weight decay on biases and normalisations.
 6. The probe is logistic regression on standardised features with a fixed penalty (`train.probe`), not an SGD
