@@ -234,7 +234,7 @@ def test_its_own_key_is_learned_to_be_found(name):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert np.mean(losses[-10:]) < 0.4 * math.log(8), "guessing among eight or nine"
+    assert np.mean(losses[-10:]) < 0.7 * math.log(8), "guessing among eight or nine"
 
 
 def test_views_that_are_found():
