@@ -90,7 +90,7 @@ class PreTrained(Residual):
     evaluation: Literal["probe", "fine-tune"] = "probe"
     """What is done with the labels: a linear probe on frozen features, or training all weights."""
     tune_steps: int = 1000
-    """Steps of fine-tuning, beside those of pre-training."""
+    """Steps of fine-tuning, beside those of pre-training; 0 for as many as those."""
     tune_lr: float = 0.02
     """Learning rate of fine-tuning at its peak."""
     crop: float = 0.4
@@ -101,7 +101,7 @@ class PreTrained(Residual):
     def __post_init__(self) -> None:
         super().__post_init__()
         expected = {
-            "tune_steps": (self.tune_steps >= 1, "1 or more"),
+            "tune_steps": (self.tune_steps >= 0, "0 or more"),
             "tune_lr": (self.tune_lr > 0, "more than 0"),
             "crop": (0 < self.crop <= 1, "more than 0, at most 1"),
             "jitter": (0 <= self.jitter <= 1, "0 to 1"),
@@ -199,7 +199,7 @@ class PreTrained(Residual):
         self, network: nn.Module, data: TrainingSet, context: Context, facts: dict[str, Any]
     ) -> Fitted:
         """The network after a supervised training of all weights, with the facts of both trainings."""
-        method = dataclasses.replace(self, steps=self.tune_steps, lr=self.tune_lr)
+        method = dataclasses.replace(self, steps=self.tune_steps or self.steps, lr=self.tune_lr)
         fitted = _network.fit(method, data, context, network)
         both = {key: facts[key] + fitted.facts[key] for key in ("seconds", "steps")}
         both["initial_weights_sha256"] = facts["initial_weights_sha256"]
