@@ -38,9 +38,10 @@ def test_each_seed_is_what_it_is_by_itself(changes: dict[str, str]) -> None:
 
 
 def test_methods_and_sets_that_cannot_be_stacked_are_refused() -> None:
-    cosine = configure("cosine", "tiny", {"steps": "2"})
-    with pytest.raises(BadInput, match="trains by more than cross-entropy"):
-        fit_together(cosine, [training_set(0)], [0], CPU)
+    for name in ("cosine", "distilled-prior", "moco"):
+        method = configure(name, "tiny", {"steps": "2"})
+        with pytest.raises(BadInput, match="trains by more than cross-entropy"):
+            fit_together(method, [training_set(0)], [0], CPU)
     residual = configure("residual", "tiny", {"steps": "2"})
     with pytest.raises(BadInput, match="differ in images or classes"):
         fit_together(residual, [training_set(0), training_set(0, classes=5)], SEEDS, CPU)

@@ -97,13 +97,13 @@ def test_the_first_phase_knows_no_labels_and_the_second_distils():
 
 def test_the_queue_holds_the_latest_keys_and_the_keys_network_follows():
     method, scaffold = scaffolded("distilled-prior", queue=8, key_momentum=0.75)
-    before = scaffold.queue.clone()
+    before = scaffold.queue.keys.clone()
     weight = scaffold.network[1][0].weight
     with torch.no_grad():
         weight.add_(1.0)
     step(method, scaffold)
-    assert torch.equal(scaffold.queue[6:], before[:2])
-    torch.testing.assert_close(scaffold.queue[:6].norm(dim=1), torch.ones(6))
+    assert torch.equal(scaffold.queue.keys[6:], before[:2])
+    torch.testing.assert_close(scaffold.queue.keys[:6].norm(dim=1), torch.ones(6))
     torch.testing.assert_close(scaffold.key_network[1][0].weight, weight - 0.75)
 
 

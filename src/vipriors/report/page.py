@@ -178,6 +178,13 @@ def curves(run: FinishedRun) -> list[Figure]:
             "Share of the classes that is predicted in a batch of images without labels",
         ),
         (
+            "found",
+            "Views found",
+            "views found, %",
+            [_series("training", run.log, "found", 100)],
+            "Share of the images without labels whose other view is nearer to them than those of all others",
+        ),
+        (
             "rate",
             "Learning rate",
             "learning rate",

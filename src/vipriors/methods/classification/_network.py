@@ -131,14 +131,23 @@ def augmentation(recipe: NetworkMethod, invariance: Invariance) -> Compose:
     return Compose(steps)
 
 
-def fit(method: NetworkMethod, data: TrainingSet, context: Context) -> Fitted:
-    """Trains a method's network with the common loop."""
+def fit(method: NetworkMethod, data: TrainingSet, context: Context, start: nn.Module | None = None) -> Fitted:
+    """Trains a method's network with the common loop.
+
+    Args:
+        method: With its recipe.
+        data: What is learned from.
+        context: Seed, folder, device and so on.
+        start: A standardisation and the method's network, already with weights; by default with fresh ones.
+    """
     execution = context.execution or Execution()
     classes = len(data.classes)
 
     def make() -> nn.Module:
-        body = method.network(data.image_shape, classes)
-        network = nn.Sequential(Standardise.of(data.train.images), body)
+        network = start
+        if network is None:
+            body = method.network(data.image_shape, classes)
+            network = nn.Sequential(Standardise.of(data.train.images), body)
         return method.scaffold(network, data.image_shape, classes)
 
     augment = augmentation(method, data.invariance)

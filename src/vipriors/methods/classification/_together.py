@@ -40,7 +40,7 @@ def fit_together(
         execution: Device and precision; the best available by default.
 
     Raises:
-        BadInput: The method has a loss or a scaffold of its own, or the sets are not alike.
+        BadInput: The method has a fit, a loss or a scaffold of its own, or the sets are not alike.
     """
     execution = execution or Execution()
     shape, classes, invariance = sets[0].image_shape, len(sets[0].classes), sets[0].invariance
@@ -88,7 +88,7 @@ def fit_together(
 
 def _check(method: NetworkMethod, sets: Sequence[TrainingSet]) -> None:
     own = type(method)
-    if own.loss is not NetworkMethod.loss or own.scaffold is not NetworkMethod.scaffold:
+    if any(getattr(own, name) is not getattr(NetworkMethod, name) for name in ("fit", "loss", "scaffold")):
         raise BadInput.single(own.__name__, "trains by more than cross-entropy; fit its seeds one by one")
     kinds = {(data.image_shape, data.classes, data.invariance) for data in sets}
     if len(kinds) > 1:

@@ -33,8 +33,9 @@ from torch.nn import functional
 from vipriors.methods.classification._phases import TwoPhases, frozen, idle
 from vipriors.methods.classification.residual import Block, Residual
 from vipriors.priors.augment import ColourJitter, Compose, ResizedCrop
+from vipriors.priors.contrast import KeyQueue, follow, projection_head
 from vipriors.priors.losses.feature_distillation import expected_negative, margin_relu_distance
-from vipriors.priors.losses.margin_contrastive import margin_contrastive_loss
+from vipriors.priors.losses.info_nce import info_nce_loss
 
 DIMENSIONS = 128
 """Of the vectors that are contrasted, as in momentum contrast."""
@@ -76,7 +77,6 @@ class Distilling(TwoPhases):
 
     network: nn.Sequential
     teacher: nn.Sequential
-    queue: Tensor
 
     def __init__(self, network: nn.Sequential, first: int, queue: int, momentum: float) -> None:
         super().__init__(network, first)
@@ -84,10 +84,10 @@ class Distilling(TwoPhases):
         assert isinstance(body, nn.Sequential) and isinstance(body[-1], nn.Linear)
         width = body[-1].in_features
         self.momentum = momentum
-        self.projector = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, DIMENSIONS))
+        self.projector = projection_head(width, DIMENSIONS)
         self.key_network, self.key_projector = frozen(network), frozen(self.projector)
         self.teacher = frozen(network)
-        self.register_buffer("queue", functional.normalize(torch.randn(queue, DIMENSIONS)))
+        self.queue = KeyQueue(queue, DIMENSIONS)
         blocks = [layer for layer in body if isinstance(layer, Block)]
         ends = [a for a, b in zip(blocks, [*blocks[1:], None], strict=True) if b is None or b.stride > 1]
         outs = [block.norm2.num_features for block in ends]
@@ -110,17 +110,10 @@ class Distilling(TwoPhases):
         """Queries and keys `(B, D)` of two views, the negatives `(Q, D)`, and a zero."""
         queries = functional.normalize(self.projector(stages(self.network, first)[2]))
         with torch.no_grad():
-            self._follow()
+            follow(self.key_network, self.network, self.momentum)
+            follow(self.key_projector, self.projector, self.momentum)
             keys = functional.normalize(self.key_projector(stages(self.key_network, second)[2]))
-        negatives = self.queue.clone()
-        self.queue.copy_(torch.cat([keys.to(self.queue.dtype), negatives])[: len(negatives)])
-        return queries, keys, negatives, idle([self.head, self.connectors])
-
-    def _follow(self) -> None:
-        pairs = (self.key_network, self.network), (self.key_projector, self.projector)
-        for keys, learned in pairs:
-            for key, weight in zip(keys.parameters(), learned.parameters(), strict=True):
-                key.lerp_(weight.detach(), 1 - self.momentum)
+        return queries, keys, self.queue(keys), idle([self.head, self.connectors])
 
     def turn(self) -> None:
         """The pre-trained network becomes the teacher."""
@@ -174,7 +167,7 @@ class DistilledPrior(Residual):
             vary = Compose((ResizedCrop((height, width), (0.4, 1.0)), ColourJitter(saturation=0, hue=0)))
             first, second = vary(images, generator), vary(images, generator)
             queries, keys, negatives, zero = network(first, second)
-            found = margin_contrastive_loss(queries, keys, negatives, self.margin, self.temperature)
+            found = info_nce_loss(queries, keys, negatives, self.temperature, self.margin)
             return found + zero
         logits, distance = network(images)
         entropy = functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)

@@ -18,6 +18,7 @@ from vipriors.priors.layers.point_rendering import PointHead
 from vipriors.priors.layers.sandglass import Sandglass
 from vipriors.priors.layers.scattering import Scattering2d
 from vipriors.priors.layers.selective_kernel import Dual, SelectiveKernel2d
+from vipriors.priors.layers.split_batch_norm import SplitBatchNorm2d, split_batch_norms
 
 __all__ = [
     "P4",
@@ -37,4 +38,6 @@ __all__ = [
     "Sandglass",
     "Scattering2d",
     "SelectiveKernel2d",
+    "SplitBatchNorm2d",
+    "split_batch_norms",
 ]

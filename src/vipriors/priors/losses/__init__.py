@@ -12,7 +12,7 @@ from vipriors.priors.losses._targets import as_labels, as_soft
 from vipriors.priors.losses.cosine import cosine_loss
 from vipriors.priors.losses.feature_distillation import expected_negative, margin_relu_distance
 from vipriors.priors.losses.gradient_l2 import squared_gradient
-from vipriors.priors.losses.margin_contrastive import margin_contrastive_loss
+from vipriors.priors.losses.info_nce import in_batch_info_nce_loss, info_nce_loss
 from vipriors.priors.losses.nuclear_norm import (
     batch_frobenius_norm_loss,
     batch_nuclear_norm_loss,
@@ -36,8 +36,9 @@ __all__ = [
     "entropy_loss",
     "expected_negative",
     "fast_batch_nuclear_norm_loss",
+    "in_batch_info_nce_loss",
+    "info_nce_loss",
     "information_loss",
-    "margin_contrastive_loss",
     "margin_relu_distance",
     "nuclear_norm",
     "orthogonal_low_rank",
