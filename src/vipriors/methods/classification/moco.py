@@ -35,7 +35,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vipriors.methods.card import Card, Claim
+from vipriors.card import Card, Claim
 from vipriors.methods.classification._contrast import Contrast, Projecting, vectors
 from vipriors.methods.classification._network import Scaffold
 from vipriors.methods.classification._phases import frozen
@@ -47,6 +47,7 @@ from vipriors.priors.losses import info_nce_loss
 CARD = Card(
     system="S1",
     name="MoCo",
+    source="Momentum contrast for unsupervised visual representation learning, CVPR 2020",
     claims=(
         Claim(
             "linear probe up over end-to-end contrast at the same batch of 16",
