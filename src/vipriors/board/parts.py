@@ -2,7 +2,8 @@
 
 Which ids are public depends on a secret and on the ids alone: the same after every restart and every fix of
 the labels, and not to be guessed. Re-identification is split by queries; every part searches the whole
-gallery.
+gallery. Generation is split by the images to reconstruct, and the hidden reference in the same shares; every
+part is about all generated images.
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vipriors.tasks import actions, classification, coco, detection, instances, reid, rle, segmentation
+from vipriors.tasks import (
+    actions,
+    classification,
+    coco,
+    detection,
+    generation,
+    generation_labels,
+    instances,
+    reid,
+    rle,
+    segmentation,
+)
 from vipriors.tasks.protocol import Truth
 
 PUBLIC, PRIVATE, ALL = "public", "private", "all"
@@ -72,6 +84,10 @@ def restrict(truth: Truth, predictions: Any, which: Positions) -> tuple[Truth, A
             predictions = segmentation.Predictions(_at(maps, which))
             index = replace(index, ids=_at(index.ids, which), sizes=_at(index.sizes, which))
             labels = replace(labels, images={id_: labels.images[id_] for id_ in index.ids})
+        case generation.Predictions():
+            predictions = generation.chosen(predictions, which)
+            labels = generation_labels.part_of(labels, which)
+            index = labels.index
         case reid.Predictions(gallery, distances):
             predictions = reid.Predictions(gallery, distances[which])
             index = replace(index, queries=_at(index.queries, which))

@@ -19,6 +19,7 @@ from vipriors.problems import BadInput, Problem
 from vipriors.tasks import actions
 from vipriors.tasks.class_map import CITYSCAPES, plain
 from vipriors.tasks.coco import Index as ObjectIndex
+from vipriors.tasks.generation_labels import ImageIndex
 from vipriors.tasks.index import Index
 from vipriors.tasks.reid_matrix import QueryIndex
 from vipriors.tasks.segmentation_index import MapIndex
@@ -69,6 +70,9 @@ def public_index(challenge: Challenge, prepared: Prepared) -> Any:
             names = challenge.label_names(classes)
             ids = tuple(id_of(row.id) for row in rows)
             return MapIndex(ids, tuple(sizes), CITYSCAPES if names is None else plain(names))
+        case "generation":
+            height, width = challenge.input.size
+            return ImageIndex(tuple(row.id for row in rows), (height, width, challenge.input.channels))
         case "reid":
             return _read(about / "roles.csv", _queries)
         case _:

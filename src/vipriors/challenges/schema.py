@@ -40,6 +40,7 @@ METHODS = {
     "actions": ("two-plus-one", ("class-prior", "frame-nearest-neighbour")),
     "reid": ("embedding", ("mean-colour-distance", "pixel-distance")),
     "points": ("point-net", ("cloud-prior", "cloud-nearest-neighbour")),
+    "generation": ("latent-autoencoder", ("pixel-gaussian", "noisy-copies")),
 }
 """Baseline and floors of a challenge that names none, by its task."""
 
@@ -178,7 +179,9 @@ class Challenge(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    task: Literal["classification", "segmentation", "detection", "instances", "actions", "reid", "points"]
+    task: Literal[
+        "classification", "segmentation", "detection", "instances", "actions", "reid", "points", "generation"
+    ]
     description: str = ""
     source: SourceSection
     target: TargetSection | None = Field(

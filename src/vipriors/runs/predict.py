@@ -71,6 +71,8 @@ def predict(
     challenge, wish = recipe.challenge, wish or Wish()
     if challenge.task == "reid":
         raise BadInput.single(run, "is about re-identification, which says nothing of a picture by itself")
+    if challenge.task == "generation":
+        raise BadInput.single(run, "is about making images, which says nothing of a picture")
     if challenge.task == "actions":
         files = files_in(path, CLIP_SUFFIXES, "clip")
     elif challenge.task == "points":

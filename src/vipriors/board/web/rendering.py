@@ -44,6 +44,7 @@ TASKS = {
     "actions": "Action recognition",
     "reid": "Re-identification",
     "points": "Classification of point clouds",
+    "generation": "Image generation",
 }
 
 
