@@ -40,7 +40,7 @@ METHODS = {
     "actions": ("two-plus-one", ("class-prior", "frame-nearest-neighbour")),
     "reid": ("embedding", ("mean-colour-distance", "pixel-distance")),
     "points": ("point-net", ("cloud-prior", "cloud-nearest-neighbour")),
-    "generation": ("latent-autoencoder", ("pixel-gaussian", "noisy-copies")),
+    "generation": ("vae", ("pixel-gaussian", "noisy-copies")),
 }
 """Baseline and floors of a challenge that names none, by its task."""
 
