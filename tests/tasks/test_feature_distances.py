@@ -81,10 +81,10 @@ def test_the_error_of_frechet() -> None:
     assert 0.75 < np.mean(errors) / np.std(found) < 1.35
     x, y = normal(2 * GROUPS, 2, 0), normal(2 * GROUPS, 2, 1)
     parts = np.arange(2 * GROUPS) % GROUPS
-    sides = [
+    sides = (
         [frechet(x[parts != g], y) for g in range(GROUPS)],
         [frechet(x, y[parts != g]) for g in range(GROUPS)],
-    ]
+    )
     expected = sum((GROUPS - 1) * np.var(side) for side in sides) ** 0.5
     assert frechet_error(x, y) == pytest.approx(expected)
 

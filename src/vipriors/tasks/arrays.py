@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import tokenize
 from io import BytesIO
 from math import prod
@@ -68,10 +69,8 @@ def _array(content: bytes, path: str, findings: Findings) -> NDArray[Any] | None
     if dtype.itemsize == 0:
         findings.add("arrays of another kind", "holds empty text; expected numbers or text", entry=path)
         return None
-    array: NDArray[Any] = np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
-    try:
-        array.tolist()
-    except ValueError as error:  # text beyond the last character there is
-        findings.add("damaged arrays", f"damaged: {shown(str(error))}; expected text", entry=path)
+    if dtype.kind == "U" and (np.frombuffer(values, f"{dtype.str[0]}u4") > sys.maxunicode).any():
+        findings.add("damaged arrays", "has characters that there are not; expected text", entry=path)
         return None
+    array: NDArray[Any] = np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
     return array
