@@ -19,7 +19,6 @@ from vipriors.problems import BadInput
 from vipriors.tasks import generation
 from vipriors.tasks.feature_distances import frechet_corrected, kernel_distance
 from vipriors.tasks.generation_labels import GENERATED, labels_of, part_of
-from vipriors.tasks.generation_score import shapeless
 from vipriors.tasks.protocol import Truth
 
 LABELS = generation.read_labels(labels_file())
@@ -138,11 +137,14 @@ def npy(array: np.ndarray, version=(1, 0)) -> bytes:
         (entry(npy(images(9, 0))[:-1]), "179 bytes for uint8 (9, 5, 4, 1); expected 180"),
         (entry(npy(images(9, 0)) + b"x"), "181 bytes for uint8 (9, 5, 4, 1); expected 180"),
         (entry(npy(images(9, 0), (2, 0))), "npy version 2.0; expected 1.0"),
-        (entry(npy(np.zeros(3, "M8[s]"))), "holds '<M8[s]'; expected numbers or text".replace("<", "")),
+        (entry(npy(np.zeros(3, "M8[s]"))), "holds 'datetime64[s]'; expected numbers or text"),
         (entry(npy(np.zeros(2, [("a", "u1")]))), "expected numbers or text"),
-        (entry(npy(np.array(["", ""]))), "expected numbers or text"),
+        (entry(npy(np.array([], "U1")).replace(b"<U1", b"<U0")), "'generated.npy'"),
         (entry(npy(np.zeros(3, "u1")).replace(b"(3,)", b"(-3,)")), "'generated.npy'"),
-        (entry(npy(np.full(2, 0x110000, "<u4").view("<U1"))), "expected text"),
+        (
+            entry(npy(np.full(2, 0x110000, "<u4").view("<U1"))),
+            "has characters that there are not; expected text",
+        ),
         (entry(np.zeros(300_000_000 // 1000, np.uint8).tobytes() * 1000), "bytes; expected at most"),
     ],
     ids=range(14),
@@ -194,9 +196,10 @@ def test_scores_by_other_means() -> None:
     pairs = [(one.features(made.generated), one.features(LABELS.reference)) for one in nets]
     assert values["kfd"] == pytest.approx(np.mean([kernel_distance(*pair).value for pair in pairs]))
     assert values["ffd"] == pytest.approx(np.mean([frechet_corrected(*pair) for pair in pairs]))
+    mean = LABELS.learned_from.mean(0).round().astype(np.uint8)
     zero = np.mean(
         [
-            kernel_distance(one.features(shapeless(LABELS.learned_from)), real).value
+            kernel_distance(one.features(np.repeat(mean[None], 50, axis=0)), real).value
             for one, (_, real) in zip(nets, pairs, strict=True)
         ]
     )
@@ -223,14 +226,6 @@ def test_copies_are_told() -> None:
     )
     fresh = generation.score(predictions(), LABELS, INDEX, NAMES)
     assert fresh.details["copies"] == 0 and 0.7 < fresh.estimates["novelty"].value < 1.4
-
-
-def test_shapeless_images_keep_the_values_of_each_pixel() -> None:
-    found = shapeless(LABELS.learned_from)
-    assert np.array_equal(np.sort(found, axis=0), np.sort(LABELS.learned_from, axis=0))
-    assert not np.array_equal(found, LABELS.learned_from) and np.array_equal(
-        found, shapeless(LABELS.learned_from)
-    )
 
 
 def test_a_part_of_a_test() -> None:
@@ -283,7 +278,7 @@ def test_labels_without_an_array() -> None:
 
 
 def test_what_does_not_fit_together() -> None:
-    with pytest.raises(BadInput, match="no label|none for 'x'; expected one per image"):
+    with pytest.raises(BadInput, match="none for 'x'; expected one per image"):
         labels_of(LABELS, ["x"])
     other = labels_of(LABELS, INDEX.ids[::-1])
     with pytest.raises(BadInput) as caught:
