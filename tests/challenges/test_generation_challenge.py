@@ -47,9 +47,8 @@ def test_the_prepared_folder(data: RunData) -> None:
     truth = truth_of(data, "test")
     images = data.load("test")
     assert np.array_equal(truth.labels.images, images.images) and truth.index.ids == tuple(images.ids)
-    known = {
-        image.tobytes(): label for image, label in zip(digits().parts[0].images, digits().parts[0].labels)
-    }
+    part = digits().parts[0]
+    known = {image.tobytes(): label for image, label in zip(part.images, part.labels, strict=True)}
     assert [known[image.tobytes()] for image in images.images] == truth.labels.classes.tolist()
     index = public.public_index(CHALLENGE, data.prepared)
     assert index == truth.index
