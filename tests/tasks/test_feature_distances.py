@@ -12,6 +12,7 @@ from vipriors.tasks.feature_distances import (
     frechet_corrected,
     frechet_error,
     kernel_distance,
+    kernel_distance_to_point,
     mean_kernel,
     nearest,
 )
@@ -133,6 +134,19 @@ def test_kernel_is_zero_on_average_and_negative_for_the_same_images() -> None:
 def test_the_error_of_the_kernel_distance() -> None:
     pairs = [kernel_distance(normal(80, 6, s) * 1.2 + 0.3, normal(60, 6, 300 + s)) for s in range(60)]
     assert 0.75 < np.mean([one.error() for one in pairs]) / np.std([one.value for one in pairs]) < 1.5
+
+
+def test_the_distance_of_one_image() -> None:
+    """By the features of the cubic kernel themselves: all products of up to three of (1, x / √d)."""
+    y, point = normal(9, 2, 0), np.array([0.5, -2.0])
+
+    def lifted(x: np.ndarray) -> np.ndarray:
+        whole = np.concatenate([np.ones((len(x), 1)), x / 2**0.5], axis=1)
+        return np.einsum("ni,nj,nk->nijk", whole, whole, whole).reshape(len(x), -1)
+
+    expected = ((lifted(point[None])[0] - lifted(y).mean(0)) ** 2).sum()
+    assert kernel_distance_to_point(point, y) == pytest.approx(expected)
+    assert kernel_distance_to_point(point, point[None]) == pytest.approx(0, abs=1e-9)
 
 
 def test_the_mean_of_kernel_distances() -> None:

@@ -17,7 +17,7 @@ from vipriors.board.parts import restrict
 from vipriors.cli import main
 from vipriors.problems import BadInput
 from vipriors.tasks import generation
-from vipriors.tasks.feature_distances import frechet_corrected, kernel_distance
+from vipriors.tasks.feature_distances import frechet_corrected, kernel_distance, kernel_distance_to_point
 from vipriors.tasks.generation_labels import GENERATED, labels_of, part_of
 from vipriors.tasks.protocol import Truth
 
@@ -199,7 +199,7 @@ def test_scores_by_other_means() -> None:
     mean = LABELS.learned_from.mean(0).round().astype(np.uint8)
     zero = np.mean(
         [
-            kernel_distance(one.features(np.repeat(mean[None], 50, axis=0)), real).value
+            kernel_distance_to_point(one.features(mean[None])[0], real)
             for one, (_, real) in zip(nets, pairs, strict=True)
         ]
     )

@@ -50,7 +50,7 @@ def frechet_corrected(x: Values, y: Values, seed: int = 0) -> float:
         left, right = random.permutation(len(x)), random.permutation(len(y))
         n, m = len(x) // 2, len(y) // 2
         halves += [frechet(x[left[:n]], y[right[:m]]), frechet(x[left[n : 2 * n]], y[right[m : 2 * m]])]
-    return 2 * frechet(x, y) - float(np.mean(halves))
+    return 2 * frechet(x, y) - sum(halves) / len(halves)
 
 
 def frechet_error(x: Values, y: Values, groups: int = GROUPS) -> float:
@@ -60,7 +60,7 @@ def frechet_error(x: Values, y: Values, groups: int = GROUPS) -> float:
         parts = np.arange(len(first)) % groups
         left = np.array([frechet(first[parts != part], other) for part in range(groups)])
         variance += (groups - 1) / groups * float(((left - left.mean()) ** 2).sum())
-    return variance**0.5
+    return float(variance**0.5)
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,15 @@ def kernel_distance(x: Values, y: Values) -> Kernel:
     return Kernel(float(value), without_x, without_y)
 
 
+def kernel_distance_to_point(point: Values, y: Values) -> float:
+    """Squared distance of one image's features `(D,)` from features `(M, D)` under the same kernel.
+
+    With the pairs of an image and itself, so never below zero.
+    """
+    one = point[None]
+    return float(_kernel(one, one).mean() + _kernel(y, y).mean() - 2 * _kernel(one, y).mean())
+
+
 def mean_kernel(kernels: list[Kernel]) -> Kernel:
     """The mean of the distances of the same images by several networks."""
     return Kernel(
@@ -132,8 +141,7 @@ def covered(real: Values, generated: Values, neighbours: int = NEIGHBOURS) -> ND
     exchanged it is recall. Both depend on the number of images: give as many of both.
     """
     reach = np.sort(_squared(real, real), axis=1)[:, min(neighbours, len(real) - 1)]
-    found: NDArray[np.bool_] = (_squared(generated, real) <= reach).any(1)
-    return found
+    return np.asarray((_squared(generated, real) <= reach).any(1))
 
 
 def nearest(x: Values, y: Values) -> tuple[Values, NDArray[np.int64]]:

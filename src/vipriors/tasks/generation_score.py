@@ -2,9 +2,8 @@
 
 Of the generated images, beside the hidden reference images, by the networks' features:
 
-- `closeness`: 1 less `kfd` over that of the mean image alone, again and again. It is 1 on average for images
-  from the same source, and 0 for a generator that always makes the mean image. Linear in `kfd`, so unbiased
-  like it.
+- `closeness`: 1 less `kfd` over the kernel distance of the mean image. It is 1 on average for images from the
+  same source, and about 0 for a generator that always makes the mean image. Linear in `kfd`.
 - `kfd`: kernel distance, the mean over the supervised networks; unbiased, and below 0 as often as above where
   there is no difference. `kfd_self_supervised`, `kfd_random`: by the other networks. Smaller is better.
 - `ffd`: Fréchet distance, the mean over the supervised networks, its bias taken off.
@@ -35,6 +34,7 @@ from vipriors.tasks.feature_distances import (
     frechet_error,
     interval,
     kernel_distance,
+    kernel_distance_to_point,
     mean_kernel,
     nearest,
 )
@@ -67,10 +67,11 @@ def _of_generated(generated: Images, labels: Labels) -> tuple[Estimates, dict[st
     kernels = {name: kernel_distance(fake[name], real[name]) for name in real}
     supervised = labels.of_kind("supervised")
     names = [network.name for network in supervised]
-    # All pairs of equal images have the same kernel, so three of them are as good as any number.
-    average = labels.learned_from.mean(0).round().astype(np.uint8)
-    zero = _mean_distance(supervised, np.stack([average] * 3), real)
-    if not zero > 0:
+    average = labels.learned_from.mean(0, keepdims=True).round().astype(np.uint8)
+    zero = float(
+        np.mean([kernel_distance_to_point(one.features(average)[0], real[one.name]) for one in supervised])
+    )
+    if zero < 1e-9:
         raise BadInput.single("labels, reference", "all images look the same to the networks")
     mean = mean_kernel([kernels[name] for name in names])
     estimates = {"closeness": interval(1 - mean.value / zero, mean.error() / zero)}
@@ -82,10 +83,10 @@ def _of_generated(generated: Images, labels: Labels) -> tuple[Estimates, dict[st
     # The networks see the same images, so their errors go together: the mean has no smaller one.
     error = float(np.mean([frechet_error(fake[name], real[name]) for name in names]))
     estimates["ffd"] = interval(float(np.mean(list(corrected.values()))), error)
-    one, other = fake[names[0]], real[names[0]]
-    n = min(len(one), len(other))
-    estimates["precision"] = accuracy(covered(other[:n], one[:n]))
-    estimates["recall"] = accuracy(covered(one[:n], other[:n]))
+    made, known = fake[names[0]], real[names[0]]
+    n = min(len(made), len(known))
+    estimates["precision"] = accuracy(covered(known[:n], made[:n]))
+    estimates["recall"] = accuracy(covered(made[:n], known[:n]))
     estimates["novelty"], copies = _novelty(generated, labels)
     half = len(labels.reference) // 2
     details = {
