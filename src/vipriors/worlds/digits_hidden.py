@@ -91,7 +91,8 @@ def digits_hidden(task: str) -> HiddenDigits:
     if task != "generation":
         message = f"has no labels for {task}; expected task generation"
         raise BadInput.single("world digits_hidden", message)
-    samples, reference = [], []
+    samples: list[SourceSample] = []
+    reference: list[int] = []
     for seen, others in zip(pool(test=False), pool(test=True), strict=True):
         hands = (*seen, *others)
         last = LEARNED + RECONSTRUCTED

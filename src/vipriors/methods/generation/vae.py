@@ -67,7 +67,7 @@ class VariationalAutoencoder(GenerationMethod):
         mean, log_variance = network.encoder(x).chunk(2, dim=1)
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         codes = mean + (0.5 * log_variance).exp() * noise
-        error = (network.generator(codes) - x).square().sum(1).mean()
+        error: Tensor = (network.generator(codes) - x).square().sum(1).mean()
         return error + self.beta * divergence(mean, log_variance)
 
 
