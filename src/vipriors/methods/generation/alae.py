@@ -38,6 +38,7 @@ from vipriors.priors.augment._batch import require
 CARD = Card(
     system="G2",
     name="Adversarial latent autoencoder",
+    source="Adversarial latent autoencoders, CVPR 2020",
     claims=(
         Claim(
             "generated digits closer than those of a variational autoencoder",
