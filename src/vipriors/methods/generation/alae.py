@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vipriors.methods.card import Card, Claim
+from vipriors.card import Card, Claim
 from vipriors.methods.generation._adversarial import Adversarial, critic_loss, frozen, generator_loss
 from vipriors.methods.generation._network import GenerationMethod, flat
 from vipriors.priors.augment._batch import require
