@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from vipriors.data.files import read_bytes
 from vipriors.data.manifest import read_manifest
 from vipriors.data.prepared import read_prepared
+from vipriors.pictures import Picture, png
 from vipriors.problems import BadInput
 from vipriors.report.finished import FinishedRun
-from vipriors.report.pictures import Picture, png, spread
+from vipriors.report.pictures import spread
 from vipriors.tasks import generation
 from vipriors.tasks.feature_distances import nearest
 from vipriors.tasks.generation_labels import Images, labels_of
