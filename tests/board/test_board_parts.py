@@ -15,6 +15,8 @@ from PIL import Image
 
 from vipriors import tasks
 from vipriors.board.parts import restrict, split
+from vipriors.data.npz import npz_bytes
+from vipriors.tasks.generation_labels import write_labels
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=40, unique=True)
 
@@ -63,6 +65,28 @@ def archive(maps: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
+def generated(random: np.random.Generator, kept: Any) -> tuple[bytes, bytes]:
+    """Of reference image k it is image k modulo 12 that says whether it is kept."""
+    images = random.integers(0, 256, (12 + 60 + 20 + 2000, 4, 4, 1), dtype=np.uint8)
+    ids, classes = np.array([f"i{k:02}" for k in range(12)]), np.arange(12) % 3
+    weights = {
+        "conv0.weight": (2, 1, 3, 3),
+        "conv0.bias": (2,),
+        "embed.weight": (3, 32),
+        "embed.bias": (3,),
+        "head.weight": (3, 3),
+        "head.bias": (3,),
+        "centre": (3,),
+    }
+    networks = {f"supervised-0/{name}": random.normal(size=shape) for name, shape in weights.items()}
+    networks |= {f"supervised-0/{name}": np.array(1.0) for name in ("scale", "accuracy")}
+    own, reference = images[:12], images[12:72][np.isin(np.arange(60) % 12, kept)]
+    truth = write_labels(ids[kept], own[kept], classes[kept], reference, images[72:92], networks)
+    made = random.permutation(own)[kept]
+    found = npz_bytes({"generated": images[92:], "ids": ids[kept], "reconstructed": made})
+    return truth, found
+
+
 def files_of(task: str, random: np.random.Generator, kept: set[int]) -> tuple[bytes, bytes]:
     """Labels and predictions of those of 12 images that are kept; always the same for the same `random`."""
     ids = [f"i{k:02}" for k in range(12)]
@@ -90,6 +114,8 @@ def files_of(task: str, random: np.random.Generator, kept: set[int]) -> tuple[by
         rows = ["Image IDs,Tries", *(f"{ids[k]},{tries[k]}" for k in sorted(kept))]
         maps = [{"id": ids[k]} | one for k in sorted(kept)]
         return json.dumps({"maps": maps}).encode(), "\n".join([*rows, ""]).encode()
+    if task == "generation":
+        return generated(random, np.array(sorted(kept)))
     if task == "reid":
         distances = random.random((12, 12))
         truth = ["split,id,person", *(f"query,{ids[k]},p{k % 4}" for k in sorted(kept))]

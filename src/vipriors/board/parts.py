@@ -2,7 +2,8 @@
 
 Which ids are public depends on a secret and on the ids alone: the same after every restart and every fix of
 the labels, and not to be guessed. Re-identification is split by queries; every part searches the whole
-gallery.
+gallery. Generation is split by the images to reconstruct, and the hidden reference in the same shares; every
+part is about all generated images.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from vipriors.tasks import (
     classification,
     coco,
     detection,
+    generation,
+    generation_labels,
     instances,
     planning,
     reid,
@@ -82,6 +85,10 @@ def restrict(truth: Truth, predictions: Any, which: Positions) -> tuple[Truth, A
             predictions = segmentation.Predictions(_at(maps, which))
             index = replace(index, ids=_at(index.ids, which), sizes=_at(index.sizes, which))
             labels = replace(labels, images={id_: labels.images[id_] for id_ in index.ids})
+        case generation.Predictions():
+            predictions = generation.chosen(predictions, which)
+            labels = generation_labels.part_of(labels, which)
+            index = labels.index
         case reid.Predictions(gallery, distances):
             predictions = reid.Predictions(gallery, distances[which])
             index = replace(index, queries=_at(index.queries, which))

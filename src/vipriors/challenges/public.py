@@ -19,6 +19,7 @@ from vipriors.problems import BadInput, Problem
 from vipriors.tasks import actions
 from vipriors.tasks.class_map import CITYSCAPES, plain
 from vipriors.tasks.coco import Index as ObjectIndex
+from vipriors.tasks.generation_labels import ImageIndex
 from vipriors.tasks.index import Index
 from vipriors.tasks.planning_labels import MapIndex as GraphIndex
 from vipriors.tasks.reid_matrix import QueryIndex
@@ -73,6 +74,9 @@ def public_index(challenge: Challenge, prepared: Prepared) -> Any:
         case "planning":
             ids = tuple(sorted(row.id for row in rows))
             return GraphIndex(ids, (challenge.form.size[0],) * len(ids))
+        case "generation":
+            height, width = challenge.input.size
+            return ImageIndex(tuple(row.id for row in rows), (height, width, challenge.input.channels))
         case "reid":
             return _read(about / "roles.csv", _queries)
         case _:

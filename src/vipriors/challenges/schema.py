@@ -41,6 +41,7 @@ METHODS = {
     "reid": ("embedding", ("mean-colour-distance", "pixel-distance")),
     "points": ("point-net", ("cloud-prior", "cloud-nearest-neighbour")),
     "planning": ("neural-planner", ("straight-line", "shortest-path")),
+    "generation": ("vae", ("pixel-gaussian", "noisy-copies")),
 }
 """Baseline and floors of a challenge that names none, by its task."""
 
@@ -182,7 +183,15 @@ class Challenge(_Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     task: Literal[
-        "classification", "segmentation", "detection", "instances", "actions", "reid", "points", "planning"
+        "classification",
+        "segmentation",
+        "detection",
+        "instances",
+        "actions",
+        "reid",
+        "points",
+        "planning",
+        "generation",
     ]
     description: str = ""
     source: SourceSection

@@ -23,10 +23,10 @@ Progress = Callable[[int, int, str], None]
 class Labelled:
     """Images, clips, clouds or maps with their labels.
 
-    Labels by task: classification, points, actions and reid (the person) int64 `(N,)`; segmentation uint8
-    `(N, sH, sW)` with positions in `classes`, or `IGNORED`, where s is 1 unless the challenge's
-    `input.map_scale` is another; detection and instances one `Objects` for each image; planning bool
-    `(N, P, P)`, the true links of each map.
+    Labels by task: classification, points, actions and reid (the person) int64 `(N,)`, all 0 for generation;
+    segmentation uint8 `(N, sH, sW)` with positions in `classes`, or `IGNORED`, where s is 1 unless the
+    challenge's `input.map_scale` is another; detection and instances one `Objects` for each image; planning
+    bool `(N, P, P)`, the true links of each map.
     """
 
     images: NDArray[Any]
@@ -136,12 +136,30 @@ class Planner(Model, Protocol):
         """
 
 
+class Generator(Model, Protocol):
+    """Makes images: new ones, and others from the few numbers that it describes them by.
+
+    What is random depends on the fit's seed alone, so that the same model always makes the same images.
+    """
+
+    def generate(self, count: int) -> NDArray[np.uint8]:
+        """New images `(count, H, W, C)`."""
+
+    def reconstruct(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the model makes of images `(N, H, W, C)`."""
+
+    def interpolate(
+        self, first: NDArray[np.uint8], second: NDArray[np.uint8], steps: int
+    ) -> NDArray[np.uint8]:
+        """Images from `(N, H, W, C)` to others, `(N, steps, H, W, C)`; reconstructions at the ends."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What a fit leaves: the model, and facts worth recording (weights' hashes, parameters, FLOPs)."""
 
     model: Any
-    """A `Classifier`, `Segmenter`, `Detector`, `Embedder` or `Planner`, as the method's task asks."""
+    """A `Classifier`, `Segmenter`, `Detector`, `Embedder`, `Planner` or `Generator`, as the task asks."""
     facts: dict[str, Any] = field(default_factory=dict)
 
 

@@ -36,9 +36,17 @@ METRICS = {
     "rank1": "rank 1",
     "rank5": "rank 5",
     "rank10": "rank 10",
+    "closeness": "closeness by features",
+    "kfd": "kernel distance of features",
+    "kfd_self_supervised": "the same by self-supervised features",
+    "kfd_random": "the same by random features",
+    "ffd": "Fréchet distance of features",
     "n": "objects",
     "n_results": "found",
 }
+
+AMOUNTS = {"kfd", "kfd_self_supervised", "kfd_random", "ffd", "novelty", "feature_error", "pixel_error"}
+"""Scores that are no shares of anything."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def render(
 ) -> str:
     """The page; `mistakes` is None where there are no images or no labels to make pictures from."""
     environment = templates("vipriors.report")
-    environment.filters |= {"percent": percent, "metric": metric_name, "grouped": grouped}
+    environment.filters |= {"percent": percent, "amount": amount, "metric": metric_name, "grouped": grouped}
     classes = run.recipe.classes
     large = len(classes) > confusion.MOST_NUMBERS
     matrix = run.confusion
@@ -232,6 +240,11 @@ def class_table(run: FinishedRun) -> ClassTable | None:
 def percent(share: float) -> str:
     """A share as percent with one decimal."""
     return f"{100 * share:.1f}{NARROW_SPACE}%"
+
+
+def amount(value: float, key: str) -> str:
+    """The value of a score: a share as percent, all else with four digits behind the point."""
+    return f"{value:.4f}" if key in AMOUNTS else percent(value)
 
 
 def metric_name(key: str) -> str:

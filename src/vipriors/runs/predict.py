@@ -73,6 +73,8 @@ def predict(
         raise BadInput.single(run, "is about planning: on a map alone, without true links, nobody can walk")
     if challenge.task == "reid":
         raise BadInput.single(run, "is about re-identification, which says nothing of a picture by itself")
+    if challenge.task == "generation":
+        raise BadInput.single(run, "is about making images, which says nothing of a picture")
     if challenge.task == "actions":
         files = files_in(path, CLIP_SUFFIXES, "clip")
     elif challenge.task == "points":

@@ -47,6 +47,7 @@ TASKS = {
     "reid": "Re-identification",
     "points": "Classification of point clouds",
     "planning": "Planning on uncertain maps",
+    "generation": "Image generation",
 }
 
 

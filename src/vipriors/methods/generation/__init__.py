@@ -1,0 +1,1 @@
+"""Methods that make images: new ones, and others from a few numbers."""
