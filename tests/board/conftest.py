@@ -83,7 +83,9 @@ def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
     run = scoring.run
 
     def here(job, limits, wanted=None, program=scoring.PROGRAM):  # type: ignore[no-untyped-def]
-        return scoring.work(job) if program == scoring.PROGRAM else run(job, limits, wanted, program)
+        return (
+            list(scoring.work(job))[-1] if program == scoring.PROGRAM else run(job, limits, wanted, program)
+        )
 
     monkeypatch.setattr(scoring, "run", here)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from vipriors.board.database import open_database
+from vipriors.board.database import VERSION, open_database
 from vipriors.board.models import LogEntry, Moment, Person, SchemaVersion, Team
 from vipriors.problems import BadInput
 
@@ -28,14 +28,14 @@ def test_what_is_written_is_there_when_opened_again(database_url: str) -> None:
     with open_database(database_url).reading() as session:
         found = session.scalars(select(Person)).one()
         assert (found.name, found.created.tzinfo) == ("ada", UTC)
-        assert session.scalars(select(SchemaVersion.version)).all() == [1]
+        assert session.scalars(select(SchemaVersion.version)).all() == [VERSION]
 
 
 def test_many_may_open_an_empty_one_at_once(database_url: str) -> None:
     with ThreadPoolExecutor(6) as pool:
         opened = list(pool.map(open_database, [database_url] * 6))
     with opened[0].reading() as session:
-        assert session.scalars(select(SchemaVersion.version)).all() == [1]
+        assert session.scalars(select(SchemaVersion.version)).all() == [VERSION]
 
 
 def test_writers_wait_for_each_other(database_url: str) -> None:
@@ -83,7 +83,7 @@ def test_rows_refer_to_rows_that_exist(database_url: str) -> None:
 def test_another_version_is_refused(database_url: str) -> None:
     with open_database(database_url).writing() as session, session.begin():
         session.execute(text("UPDATE schema_version SET version = 7"))
-    with pytest.raises(BadInput, match=r"holds a board of version \[7\]; expected 1, that of this program"):
+    with pytest.raises(BadInput, match=r"holds a board of version \[7\]; expected 2, that of this program"):
         open_database(database_url)
 
 

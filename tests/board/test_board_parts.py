@@ -194,6 +194,12 @@ def in_another_order(task_name: str, labels: bytes) -> bytes:
         with zipfile.ZipFile(io.BytesIO(labels)) as opened:
             names = reversed(opened.namelist())
             return archive({name.removesuffix(".png"): opened.read(name) for name in names})
+    if task_name == "planning":
+        return json.dumps({"maps": json.loads(labels)["maps"][::-1]}).encode()
+    if task_name == "generation":
+        with np.load(io.BytesIO(labels)) as arrays:
+            found = dict(arrays)
+        return npz_bytes(found | {name: found[name][::-1].copy() for name in ("images", "ids", "classes")})
     lines = labels.decode().splitlines()
     head, rows = ([], lines) if task_name == "actions" else (lines[:1], lines[1:])
     return "\n".join([*head, *reversed(rows), ""]).encode()

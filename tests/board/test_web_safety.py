@@ -57,7 +57,7 @@ def test_headers_are_on_every_answer(board: Board, monkeypatch: pytest.MonkeyPat
         policy = answer.headers["content-security-policy"]
         assert policy.startswith("default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'")
         assert "unsafe" not in policy
-        ancestors = "*" if "embed" in str(answer.url) else "'none'"
+        ancestors = "* file:" if "embed" in str(answer.url) else "'none'"
         assert policy.endswith(f"frame-ancestors {ancestors}")
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "same-origin"

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from method_cases import Case, Learning
 from torch import nn
 
+from method_cases import Case, Learning
 from vipriors.methods.protocol import Labelled, TrainingSet
 
 SHAPES = {"grey": (5, 4, 1), "colour": (3, 4, 3), "one pixel": (1, 1, 1)}
