@@ -34,6 +34,7 @@ from vipriors.data.sources import open_source
 from vipriors.data.subset import SubsetRule
 from vipriors.diagnose.predictions import diagnose_files
 from vipriors.problems import BadInput
+from vipriors.tasks import planning
 
 NAMES = {"actions": [f"c{k}" for k in range(7)]}
 GREY = (90, 91, 92)
@@ -82,7 +83,16 @@ def pixels_of(picture: dict[str, str]) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["png"]))).convert("RGB"))
 
 
-@pytest.mark.parametrize("task_name", tasks.names())
+def test_maps_are_not_shown() -> None:
+    """They say how far nodes are from each other, and not where they are."""
+    data = encode_npy(np.zeros((10, 38), np.float32))
+    test = samples.TestFiles("maps", {"i00": lambda: data}, None)
+    labels, _ = files_of("planning", np.random.default_rng(7), set(range(12)))
+    index = planning.read_labels(labels)
+    assert samples.pack(test, "planning", SimpleNamespace(ids=tuple(index))) is None
+
+
+@pytest.mark.parametrize("task_name", [name for name in tasks.names() if name != "planning"])
 def test_pictures_of_each_task(task_name: str, tmp_path: Path) -> None:
     found = drawn(task_name, tmp_path)
     assert len(found) == samples.SHOWN == len({one["caption"] for one in found})

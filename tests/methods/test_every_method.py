@@ -229,6 +229,9 @@ def test_extreme_images_are_no_reason_to_fail(name):
 def test_floors_are_stored_without_pickle(name, usual, tmp_path):
     usual(name)[0].model.save(tmp_path)
     files = list(tmp_path.iterdir())
+    if name == "random-features":  # a network after all, with weights as torch keeps them
+        assert set(torch.load(files[0], weights_only=True))
+        return
     assert [file.suffix for file in files] == [".npz"], listing(name).module
     with np.load(files[0], allow_pickle=False) as stored:
         assert all(stored[key].dtype.kind in "iufb" for key in stored.files)

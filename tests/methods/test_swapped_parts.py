@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from vipriors.methods import configure, listings, load
+from vipriors.methods.classification._pretrained import PreTrained
 from vipriors.methods.classification.blur_pool import BlurBlock
 from vipriors.methods.classification.full_convolution import FullBlock
 from vipriors.methods.classification.group_p4 import group_neck
@@ -20,7 +21,9 @@ from vipriors.priors.losses import cosine_loss, orthogonal_low_rank, positive_cl
 NAMES = [
     listing.name
     for listing in listings()
-    if listing.family == "classification" and issubclass(load(listing.name), Residual)
+    if listing.family == "classification"
+    and issubclass(load(listing.name), Residual)
+    and not issubclass(load(listing.name), PreTrained)
 ]
 GENERATOR = torch.Generator()
 

@@ -15,7 +15,7 @@ from vipriors.pictures import Picture, png
 from vipriors.pictures.maps import colour, half, legend
 from vipriors.pictures.objects import LEAST_SCORE, Thing, box_of, corners, enlarged, mask_of, panel
 from vipriors.pictures.rankings import strip
-from vipriors.tasks import actions, classification, detection, instances, reid, segmentation
+from vipriors.tasks import actions, classification, detection, generation, instances, reid, segmentation
 from vipriors.tasks.findings import Findings
 from vipriors.tasks.label_map import decode
 from vipriors.tasks.protocol import Truth
@@ -87,6 +87,10 @@ def _picture(
             ]
             said = "the query on the left, then what is nearest to it"
             return Picture(png(strip([image, *nearest[:NEAREST]])), said)
+        case generation.Predictions(_, reconstructed, given):
+            if not given[place]:
+                return Picture(_enlarged(image), "no reconstruction")
+            return Picture(png(strip([image, reconstructed[place]])), "the image, and its reconstruction")
     raise TypeError(f"cannot draw {type(predictions)}")
 
 
