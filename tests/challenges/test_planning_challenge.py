@@ -36,7 +36,7 @@ bridge = bridges.find("planning")
 def test_the_embedded_challenge():
     challenge = read_challenge(find("maps-planning"))
     assert (challenge.task, challenge.form.shape, challenge.form.media) == ("planning", (10, 38), "maps")
-    assert (challenge.baseline, challenge.floors) == ("neural-planner", ("straight-line", "shortest-path"))
+    assert (challenge.baseline, challenge.floors) == ("estimated-links", ("straight-line", "shortest-path"))
     picks = cut(challenge.open(), challenge.rule())
     assert [sum(pick.split == split for pick in picks) for split in ("train", "val", "test")] == [
         2000,
@@ -63,7 +63,7 @@ def test_what_fits_together(changes, message, tmp_path):
     }
     file = tmp_path / "challenge.yaml"
     file.write_text(json.dumps(content))
-    assert read_challenge(file).baseline == "neural-planner"
+    assert read_challenge(file).baseline == "estimated-links"
     file.write_text(json.dumps(content | changes))
     with pytest.raises(BadInput, match=message):
         read_challenge(file)

@@ -263,7 +263,9 @@ def run(board: Board, lost_after: float = LOST_AFTER, retry_after: float = RETRY
         signal.signal(which, lambda *_: told.set())
     process = Process(board, lost_after, retry_after)
     process.start()
-    told.wait()
+    # Where the system hands the signal to another thread, the main one, which has to act on it, sleeps on.
+    while not told.wait(1):
+        pass
     process.stop()
 
 

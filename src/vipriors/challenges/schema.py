@@ -40,7 +40,7 @@ METHODS = {
     "actions": ("two-plus-one", ("class-prior", "frame-nearest-neighbour")),
     "reid": ("embedding", ("mean-colour-distance", "pixel-distance")),
     "points": ("point-net", ("cloud-prior", "cloud-nearest-neighbour")),
-    "planning": ("neural-planner", ("straight-line", "shortest-path")),
+    "planning": ("estimated-links", ("straight-line", "shortest-path")),
     "generation": ("vae", ("pixel-gaussian", "noisy-copies")),
 }
 """Baseline and floors of a challenge that names none, by its task."""
