@@ -42,6 +42,9 @@ def sound(model: Any, images: np.ndarray, data: TrainingSet) -> None:
     between = model.interpolate(images[:2], images[2:4], 3)
     assert between.shape == (2, 3, *images.shape[1:])
     assert between.dtype == np.uint8
+    for place, ends in ((0, images[:2]), (2, images[2:4])):
+        assert nearly(between[:, place], model.reconstruct(ends))
+    assert np.array_equal(model.generate(7), model.generate(7))
 
 
 def monitored(model: Any, data: TrainingSet) -> Mapping[str, float]:

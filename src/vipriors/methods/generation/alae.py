@@ -112,9 +112,7 @@ class AdversarialLatentAutoencoder(GenerationMethod):
         noise = torch.randn(len(images), self.latent, generator=generator).to(images.device)
         match network.next_update():
             case 0:
-                with torch.no_grad():
-                    fake = network.generator(network.mapping(noise))
-                return critic_loss(network.judge, flat(images), fake, self.gamma)
+                return self.judging(network, images, noise)
             case 1:
                 with frozen(network.encoder, network.discriminator):
                     return generator_loss(network.judge, network.generator(network.mapping(noise)))
@@ -123,3 +121,9 @@ class AdversarialLatentAutoencoder(GenerationMethod):
                 start = codes if self.train_mapping else codes.detach()
                 again = network.encoder(network.generator(start))
                 return self.reciprocity * functional.mse_loss(again, codes.detach())
+
+    def judging(self, network: Adversarial, images: Tensor, noise: Tensor) -> Tensor:
+        """The loss of who tells images `(B, C, H, W)` from generated ones."""
+        with torch.no_grad():
+            fake = network.generator(network.mapping(noise))
+        return critic_loss(network.judge, flat(images), fake, self.gamma)

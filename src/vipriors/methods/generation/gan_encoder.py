@@ -26,8 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vipriors.methods.generation import alae
-from vipriors.methods.generation._adversarial import Adversarial, critic_loss, frozen, generator_loss
-from vipriors.methods.generation._network import flat
+from vipriors.methods.generation._adversarial import Adversarial, frozen, generator_loss
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,7 @@ class GanEncoder(alae.AdversarialLatentAutoencoder):
         noise = torch.randn(len(images), self.latent, generator=generator).to(images.device)
         match network.next_update():
             case 0:
-                with torch.no_grad():
-                    fake = network.generator(network.mapping(noise))
-                return critic_loss(network.judge, flat(images), fake, self.gamma)
+                return self.judging(network, images, noise)
             case 1:
                 with frozen(network.critic, network.discriminator):
                     return generator_loss(network.judge, network.generator(network.mapping(noise)))
