@@ -29,6 +29,10 @@ class _Writer(HTMLParser):
         self._lists: list[int | None] = []
         self._links: list[str] = []
 
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
+        """`<![…>` is a comment, as in browsers; the library's own reading fails where no name follows."""
+        return self.parse_bogus_comment(i)  # type: ignore[attr-defined, no-any-return]
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _SILENT:
             self._silent += 1
