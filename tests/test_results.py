@@ -113,5 +113,6 @@ def test_a_baseline_is_clearly_above_every_floor_and_below_perfect(store: str) -
 def test_the_page_names_the_commands_that_made_it() -> None:
     text = (RESULTS / "README.md").read_text(encoding="utf-8")
     for store in STORES:
-        named = rf"({store}|examples/challenges/{store}\.yaml)"
+        challenge = Path(store).name
+        named = rf"({challenge}|examples/challenges/{challenge}\.yaml)"
         assert re.search(rf"vipriors bench {named} .*--out results/{store}", text)
