@@ -6,34 +6,16 @@ import json
 import numpy as np
 import pytest
 import torch
+from method_cases.classification import few_labels, spots
 from torch import nn
 
-from vipriors.challenges.schema import Invariance
 from vipriors.methods import configure
 from vipriors.methods.classification.nuclear_norm import TERMS
-from vipriors.methods.protocol import Context, Labelled, TrainingSet
+from vipriors.methods.protocol import Context, TrainingSet
 from vipriors.train import Execution, Unlabelled
 
 CPU = Execution("cpu")
 FEW = {"steps": "6", "batch_size": "8", "width": "8"}
-
-
-def images(labels: np.ndarray, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    found = rng.integers(0, 90, (len(labels), 8, 8, 1), dtype=np.uint8)
-    for image, label in zip(found, labels, strict=True):
-        image[2 * label + 1 : 2 * label + 3, 2:6] += 150
-    return found
-
-
-def data_set() -> TrainingSet:
-    few, many = np.arange(6) % 3, np.arange(90) % 3
-    return TrainingSet(
-        train=Labelled(images(few, 0), few),
-        classes=("a", "b", "c"),
-        invariance=Invariance(shift=1),
-        unlabelled=images(many, 1),
-    )
 
 
 def weights(name: str, data: TrainingSet, folder=None, **settings: str) -> str:
@@ -42,23 +24,23 @@ def weights(name: str, data: TrainingSet, folder=None, **settings: str) -> str:
 
 
 def test_weight_0_is_the_supervised_run_to_the_bit():
-    data = data_set()
+    data = few_labels(6, 90)
     plain = weights("residual", data)
     assert weights("nuclear-norm", data, weight="0") == plain
     assert weights("nuclear-norm", data, weight="0.001") != plain
 
 
 def test_a_method_that_does_not_use_them_is_unchanged():
-    data = data_set()
+    data = few_labels(6, 90)
     assert weights("residual", data) == weights("residual", dataclasses.replace(data, unlabelled=None))
 
 
 def test_every_term_learns_otherwise_and_from_the_images_without_labels():
-    data = data_set()
+    data = few_labels(6, 90)
     found = {term: weights("nuclear-norm", data, term=term) for term in TERMS}
     assert len(set(found.values())) == len(TERMS)
     assert configure("nuclear-norm", "tiny", {}).term == "nuclear"
-    other = dataclasses.replace(data, unlabelled=images(np.arange(90) % 2, 5))
+    other = dataclasses.replace(data, unlabelled=spots(np.arange(90) % 2, 5))
     assert weights("nuclear-norm", other) != found["nuclear"]
     alone = dataclasses.replace(data, unlabelled=None)
     itself = dataclasses.replace(data, unlabelled=data.train.images)
@@ -67,7 +49,7 @@ def test_every_term_learns_otherwise_and_from_the_images_without_labels():
 
 def test_both_batches_go_through_the_network_by_themselves():
     """So that normalisation sees one of them at a time; and the loss is the weighted sum."""
-    data, seen = data_set(), []
+    data, seen = few_labels(6, 90), []
 
     class Network(nn.Module):
         def __init__(self) -> None:
@@ -91,16 +73,16 @@ def test_both_batches_go_through_the_network_by_themselves():
 
 
 def test_a_batch_without_labels_depends_on_the_step_alone():
-    pool = Unlabelled(data_set().unlabelled, batch_size=16, device=torch.device("cpu"))
+    pool = Unlabelled(few_labels(6, 90).unlabelled, batch_size=16, device=torch.device("cpu"))
     one, other, again = (pool(torch.Generator().manual_seed(seed)) for seed in (0, 1, 0))
     assert torch.equal(one, again) and not torch.equal(one, other)
     assert one.min() >= 0 and 0.5 < one.max() <= 1
-    few = Unlabelled(data_set().unlabelled[:5], batch_size=16, device=torch.device("cpu"))
+    few = Unlabelled(few_labels(6, 90).unlabelled[:5], batch_size=16, device=torch.device("cpu"))
     assert few(torch.Generator()).shape == (5, 1, 8, 8)
 
 
 def test_the_log_has_the_diversity(tmp_path):
-    weights("nuclear-norm", data_set(), tmp_path, steps="30", lr="0.05", unlabelled_batch="30")
+    weights("nuclear-norm", few_labels(6, 90), tmp_path, steps="30", lr="0.05", unlabelled_batch="30")
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     for line in lines:
         assert 1 / 3 <= line["diversity"] <= 1
@@ -110,7 +92,7 @@ def test_the_log_has_the_diversity(tmp_path):
 
 
 def test_the_diversity_is_that_of_whole_batches():
-    data = data_set()
+    data = few_labels(6, 90)
     beside = configure("nuclear-norm", "tiny", {"unlabelled_batch": "40"}).beside(data, CPU)
 
     class First(nn.Module):

@@ -9,6 +9,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from method_cases.classification import few_labels, spots
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -29,24 +30,6 @@ CPU = Execution("cpu")
 FEW = {"steps": "4", "batch_size": "8", "width": "8", "stages": "2"}
 IMAGES = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 CONTRASTS = ("moco", "end-to-end-contrast")
-
-
-def images(labels: np.ndarray, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    found = rng.integers(0, 90, (len(labels), 8, 8, 1), dtype=np.uint8)
-    for image, label in zip(found, labels, strict=True):
-        image[2 * label + 1 : 2 * label + 3, 2:6] += 150
-    return found
-
-
-def data_set() -> TrainingSet:
-    few, many = np.arange(12) % 3, np.arange(60) % 3
-    return TrainingSet(
-        train=Labelled(images(few, 0), few),
-        classes=("a", "b", "c"),
-        invariance=Invariance(shift=1),
-        unlabelled=images(many, 1),
-    )
 
 
 def fitted(name: str, data: TrainingSet, folder=None, **settings: str):
@@ -134,7 +117,7 @@ def test_the_queue_holds_at_most_half_of_the_images():
 
 @pytest.mark.parametrize("name", [*CONTRASTS, "random-features"])
 def test_features_know_no_labels_and_see_every_image(name):
-    data = data_set()
+    data = few_labels(12, 60)
     found = fitted(name, data).model.network
     other = dataclasses.replace(data, train=Labelled(data.train.images, data.train.labels[::-1].copy()))
     again = fitted(name, other).model.network
@@ -149,7 +132,7 @@ def test_features_know_no_labels_and_see_every_image(name):
 
 @pytest.mark.parametrize("name", [*CONTRASTS, "random-features"])
 def test_the_probe_is_scikit_learns_on_frozen_features(name):
-    data = data_set()
+    data = few_labels(12, 60)
     model = fitted(name, data).model
     encoder, _ = split_head(model.network)
     assert len(pool(data)) < 1000, "all of them standardise"
@@ -161,7 +144,7 @@ def test_the_probe_is_scikit_learns_on_frozen_features(name):
 
 
 def test_random_features_have_random_weights_and_the_statistics_of_all_images():
-    data = data_set()
+    data = few_labels(12, 60)
     found = fitted("random-features", data)
     method = configure("random-features", "tiny", {"width": "8", "stages": "2"})
     network = found.model.network
@@ -176,7 +159,7 @@ def test_random_features_have_random_weights_and_the_statistics_of_all_images():
 
 
 def test_fine_tuning_goes_on_from_what_was_learned(tmp_path):
-    data = data_set()
+    data = few_labels(12, 60)
     probe = fitted("moco", data).model.network
     few = {"evaluation": "fine-tune", "tune_steps": "1", "tune_lr": "1e-9"}
     tuned = fitted("moco", data, tmp_path, **few)
@@ -194,7 +177,7 @@ def test_fine_tuning_goes_on_from_what_was_learned(tmp_path):
 
 
 def test_fine_tuning_is_taken_up_again_to_the_bit(tmp_path):
-    data = data_set()
+    data = few_labels(12, 60)
     method = configure("moco", "tiny", FEW | {"evaluation": "fine-tune", "tune_steps": "6"})
 
     def stop(step: int, steps: int, text: str) -> None:
@@ -210,7 +193,9 @@ def test_fine_tuning_is_taken_up_again_to_the_bit(tmp_path):
 
 
 def test_the_log_has_the_probe_and_how_many_views_are_found(tmp_path):
-    data = dataclasses.replace(data_set(), held_out=Labelled(images(np.arange(9) % 3, 5), np.arange(9) % 3))
+    data = dataclasses.replace(
+        few_labels(12, 60), held_out=Labelled(spots(np.arange(9) % 3, 5), np.arange(9) % 3)
+    )
     model = fitted("moco", data, tmp_path, steps="8", lr="0.05").model
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert len(lines) == lines[-1]["step"] == 8
@@ -239,7 +224,7 @@ def test_its_own_key_is_learned_to_be_found(name):
 
 def test_views_that_are_found():
     network = nn.Sequential(nn.Identity(), nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
-    many = images(np.arange(30) % 3, 3)
+    many = spots(np.arange(30) % 3, 3)
     assert views_found(network, many, lambda batch, generator: batch, CPU) == 1
 
     def unlike(batch, generator):

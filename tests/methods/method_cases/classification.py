@@ -80,3 +80,26 @@ CASE = Case(
         "end-to-end-contrast": FINE_TUNED,
     },
 )
+
+
+def few_labels(few: int, many: int) -> TrainingSet:
+    """`few` labelled images of three classes and `many` without labels: a bright spot says the class."""
+
+    def images(count: int, seed: int) -> np.ndarray:
+        return spots(np.arange(count) % 3, seed)
+
+    return TrainingSet(
+        train=Labelled(images(few, 0), np.arange(few) % 3),
+        classes=("a", "b", "c"),
+        invariance=Invariance(shift=1),
+        unlabelled=images(many, 1),
+    )
+
+
+def spots(labels: np.ndarray, seed: int) -> np.ndarray:
+    """A bright spot on noise; how far down it is, is the class."""
+    rng = np.random.default_rng(seed)
+    found = rng.integers(0, 90, (len(labels), 8, 8, 1), dtype=np.uint8)
+    for image, label in zip(found, labels, strict=True):
+        image[2 * label + 1 : 2 * label + 3, 2:6] += 150
+    return found
