@@ -12,7 +12,8 @@ Shapes: images `(B, C, H, W)` in [0, 1] to logits `(B, K)`.
 
 Deviations from the paper:
 1. The small network of `residual`, with its recipe, so that only the loss differs; from random weights.
-2. The norm is divided by the number of images, as printed; the released code has three other divisors.
+2. The norm is divided by the number of images, as printed; the released code has three other divisors. Where
+   there are two domains it is the number of classes (`weight` 6.4 here); with few labels it is as here.
 3. For few labels no consistency between augmentations beside it (the paper adds it to such methods).
 4. The batch without labels is drawn anew at every step, apart from the labelled one, and goes through the
    network by itself, so that normalisation sees one domain at a time; running statistics are of both.
@@ -64,6 +65,16 @@ CARD = Card(
             "digits-two-domains",
             "top1",
             baseline="nuclear-norm,term=entropy",
+            equal={"parameters": 1.0, "flops_per_image": 1.0, "steps": 1.0},
+            published="Office-Home mean 67.9 with ResNet-50; entropy minimisation is not known here",
+        ),
+        Claim(
+            "accuracy up over entropy minimisation on a domain that is seen without labels, weighted as released",
+            "digits-two-domains",
+            "top1",
+            baseline="nuclear-norm,term=entropy",
+            # 64 images by 10 classes: the released code for two domains divides the norm by the classes.
+            method="nuclear-norm,weight=6.4",
             equal={"parameters": 1.0, "flops_per_image": 1.0, "steps": 1.0},
             published="Office-Home mean 67.9 with ResNet-50; entropy minimisation is not known here",
         ),
