@@ -64,7 +64,9 @@ def score(model: Any, data: TrainingSet) -> float:
 
 
 def monitored(model: Any, data: TrainingSet) -> Mapping[str, float]:
-    return {"val_next_node": score(model, data)} if isinstance(model, NeuralPlanner) else {}
+    if not isinstance(model, NeuralPlanner):
+        return {}
+    return {"val_next_node": score(NeuralPlanner(model.network, False, model.execution), data)}
 
 
 def built(method: Any) -> Iterator[nn.Module]:

@@ -76,7 +76,7 @@ class AdversarialLatentAutoencoder(GenerationMethod):
     """Images in a batch."""
     mapping_layers: int = 4
     """Layers of the mapping from random numbers to codes."""
-    gamma: float = 1.0
+    gamma: float = 0.1
     """Weight of the gradient penalty R1."""
     reciprocity: float = 1.0
     """Weight of the squared difference of codes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vipriors.data.maps import GOAL, LINKS
-from vipriors.methods.planning._planning import next_hops
+from vipriors.methods.planning._planning import ShortestWays, next_hops
 from vipriors.methods.protocol import Labelled
 from vipriors.train import Execution, NetworkModel, shown
 
@@ -57,17 +59,39 @@ class PlannerNetwork(nn.Module):
 
 
 class NeuralPlanner(NetworkModel):
-    """A trained network as a planner."""
+    """A trained network as a planner.
 
-    def next_nodes(self, maps: NDArray[np.float32], here: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The nodes `(B,)` to try next on maps `(B, N, C)`, standing at `here`."""
+    Args:
+        network: A `PlannerNetwork`.
+        ahead: Whether to take the first step of the likeliest way to the goal, or the likeliest next step.
+        execution: Where to run.
+    """
+
+    def __init__(self, network: nn.Module, ahead: bool, execution: Execution) -> None:
+        super().__init__(network, execution)
+        self.ahead = ahead
+
+    def surprise(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Minus the logarithm of how likely each node is the next one `(B, N, N)`, on maps `(B, N, C)`.
+
+        Infinite for links known to be false and for staying.
+        """
         parts = []
         with torch.inference_mode(), self.execution.autocast():
             for batch in shown(maps, 256, self.device):
-                parts.append(self.network(batch).float().cpu().numpy())
-        logits = np.concatenate(parts)[np.arange(len(maps)), here]
-        known_false = maps[np.arange(len(maps)), here, LINKS : LINKS + maps.shape[1]] == 0
-        found: NDArray[np.int64] = np.where(known_false, -np.inf, logits).argmax(1)
+                parts.append(self.network(batch).double().cpu())
+        nodes = maps.shape[1]
+        barred = torch.from_numpy(maps[..., LINKS : LINKS + nodes] == 0) | torch.eye(nodes, dtype=torch.bool)
+        # A node without a way on has no likely next one either.
+        found = -torch.cat(parts).masked_fill(barred, -math.inf).log_softmax(2)
+        return np.asarray(found.nan_to_num(math.inf, math.inf))
+
+    def next_nodes(self, maps: NDArray[np.float32], here: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The nodes `(B,)` to try next on maps `(B, N, C)`, standing at `here`."""
+        surprise = self.surprise(maps)
+        if self.ahead:
+            return ShortestWays(lambda _: surprise).next_nodes(maps, here)
+        found: NDArray[np.int64] = surprise[np.arange(len(maps)), here].argmin(1)
         return found
 
 

@@ -119,6 +119,8 @@ class NeuralPlanning(Recipe):
     """Of the GRU."""
     reducer: Reducer = "gru"
     """What reads the pairs of a node: a `gru`, or their `min` or `mean`."""
+    ahead: bool = True
+    """Go the likeliest way to the goal by all nodes' next ones; otherwise the likeliest next step, as published."""
     renumber: bool = True
     """Draw a numbering of the nodes for every map at every step."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
@@ -180,8 +182,9 @@ class NeuralPlanning(Recipe):
             log_lines=20,
             flops=lambda network: forward_flops(network, data.image_shape),
         )
-        return Fitted(NeuralPlanner(trained, execution), facts)
+        return Fitted(NeuralPlanner(trained, self.ahead, execution), facts)
 
     def load(self, folder: Path, image_shape: tuple[int, ...], classes: int, execution: Any) -> NeuralPlanner:
         """Restores a network that `fit` trained."""
-        return NeuralPlanner(with_weights(self.network(image_shape, classes), folder), execution)
+        network = with_weights(self.network(image_shape, classes), folder)
+        return NeuralPlanner(network, self.ahead, execution)
