@@ -11,7 +11,13 @@ from scipy.sparse.csgraph import dijkstra
 from vipriors.challenges.schema import METHODS
 from vipriors.data.maps import GOAL, LINKS, START, Maps
 from vipriors.methods import configure, listings, load
-from vipriors.methods.planning._network import PlannerNetwork, drawn, next_node_loss, validate
+from vipriors.methods.planning._network import (
+    NeuralPlanner,
+    PlannerNetwork,
+    drawn,
+    next_node_loss,
+    validate,
+)
 from vipriors.methods.planning._planning import next_hops, weighted_success
 from vipriors.methods.planning.shortest_path import CANDIDATES, link_costs
 from vipriors.methods.protocol import Context, Labelled, TrainingSet
@@ -108,6 +114,32 @@ def test_what_is_set_changes_the_outcome():
 def test_hyper_parameters_out_of_range_are_refused(name, changes, message):
     with pytest.raises(BadInput, match=message):
         small(name, **changes)
+
+
+@pytest.mark.parametrize(
+    ("shares", "ahead", "expected"),
+    [
+        # 0 and 1 send each other round: the likeliest way is straight on, or by 2 where that is likelier.
+        ({(0, 1): 0.6, (0, 3): 0.4, (1, 0): 1.0}, True, 3),
+        ({(0, 1): 0.6, (0, 3): 0.1, (0, 2): 0.3, (2, 3): 0.5, (1, 0): 1.0}, True, 2),
+        ({(0, 1): 0.6, (0, 3): 0.4, (1, 0): 1.0}, False, 1),
+        # The next ones lead to the goal, though by a way that is less likely than another.
+        ({(0, 1): 0.5, (0, 3): 0.4, (1, 2): 0.5, (2, 3): 0.5}, True, 1),
+    ],
+)
+def test_where_next_nodes_lead_in_a_circle_the_likeliest_way_is_gone(shares, ahead, expected):
+    class Told(torch.nn.Module):
+        def forward(self, maps):
+            told = torch.full((1, 4, 4), 0.01)
+            for (here, after), share in shares.items():
+                told[0, here, after] = share
+            return told.log()
+
+    maps = np.full((1, 4, LINKS + 4), 0.5, np.float32)
+    maps[..., :LINKS] = 0
+    maps[0, 3, GOAL] = maps[0, 0, START] = 1
+    planner = NeuralPlanner(Told(), ahead, CPU)
+    assert planner.next_nodes(maps, np.array([0])).tolist() == [expected]
 
 
 # What the networks learn from.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vipriors.data.maps import GOAL, LINKS
+from vipriors.data.maps import GOAL, LINKS, Maps
 from vipriors.methods.planning._planning import ShortestWays, next_hops
 from vipriors.methods.protocol import Labelled
 from vipriors.train import Execution, NetworkModel, shown
@@ -63,7 +63,7 @@ class NeuralPlanner(NetworkModel):
 
     Args:
         network: A `PlannerNetwork`.
-        ahead: Whether to take the first step of the likeliest way to the goal, or the likeliest next step.
+        ahead: Whether to look where the nodes' next ones lead. In a circle the likeliest way is gone instead.
         execution: Where to run.
     """
 
@@ -88,10 +88,15 @@ class NeuralPlanner(NetworkModel):
 
     def next_nodes(self, maps: NDArray[np.float32], here: NDArray[np.int64]) -> NDArray[np.int64]:
         """The nodes `(B,)` to try next on maps `(B, N, C)`, standing at `here`."""
-        surprise = self.surprise(maps)
+        surprise, rows = self.surprise(maps), np.arange(len(maps))
+        after = surprise.argmin(2)
+        found: NDArray[np.int64] = after[rows, here]
         if self.ahead:
-            return ShortestWays(lambda _: surprise).next_nodes(maps, here)
-        found: NDArray[np.int64] = surprise[np.arange(len(maps)), here].argmin(1)
+            goal, there = Maps.of(maps).goal, here
+            for _ in range(maps.shape[1]):
+                there = np.where(there == goal, goal, after[rows, there])
+            likeliest = ShortestWays(lambda _: surprise).next_nodes(maps, here)
+            found = np.where(there == goal, found, likeliest)
         return found
 
 

@@ -18,8 +18,11 @@ Deviations from the paper:
    authors draw a goal. In the loss the goal's own row is left out, and nodes have equal weights.
 3. AdamW with a cosine schedule in place of Adam with a step; a budget in steps. Features have unit variance.
 4. No node is asked to stay where it is; a link that proved false (probability 0) is not tried again.
-5. The presets `tiny` and `small` are smaller; `full` has the authors' sizes. After so few steps as `tiny` has
-   it goes in circles where it is in doubt: it knows maps and where it stands, and nothing of where it was.
+5. The presets `tiny` and `small` are smaller; `full` has the authors' sizes.
+6. Who takes the likeliest next node goes in circles where the network is in doubt: it knows where it stands,
+   and not where it was. So it is looked where the next ones of all nodes lead. Where that is a circle, the
+   likeliest way to the goal is gone, by the product of the shares (`ahead`). Without it, as published, half
+   the maps of validation were not solved after 6,000 steps.
 """
 
 from __future__ import annotations
@@ -48,6 +51,9 @@ from vipriors.priors.augment._batch import require
 from vipriors.priors.layers.bound import BellmanFordNetwork, Reducer
 from vipriors.train import Batches, Execution, Recipe, forward_flops, with_weights
 
+MAPS = 5000
+"""For the claims all maps that there are to learn from, twice as many as the challenge gives."""
+
 CARD = Card(
     system="L3",
     name="Planning on uncertain topological maps",
@@ -58,6 +64,7 @@ CARD = Card(
             "maps-planning",
             "spl",
             baseline="shortest-path",
+            images_per_class=MAPS,
             equal={},
             published="better than symbolic planning in SPL in Gibson scenes (abstract; no table found)",
         ),
@@ -66,19 +73,22 @@ CARD = Card(
             "maps-planning",
             "spl",
             baseline="shortest-path,cost=threshold",
+            images_per_class=MAPS,
             equal={},
         ),
         Claim(
             "success weighted by path length up over the shortest path on links estimated from features",
             "maps-planning",
             "spl",
-            baseline="estimated-links",
+            baseline="estimated-links,steps=6000",
+            images_per_class=MAPS,
         ),
         Claim(
             "success weighted by path length up over the neural planner without features",
             "maps-planning",
             "spl",
             baseline="neural-planner,features=false",
+            images_per_class=MAPS,
             published="visual features help (abstract; no table found)",
         ),
         Claim(
@@ -86,6 +96,7 @@ CARD = Card(
             "maps-planning",
             "first_step",
             baseline="shortest-path",
+            images_per_class=MAPS,
             equal={},
             published="right next nodes up over symbolic planning (abstract; no table found)",
         ),
@@ -93,13 +104,15 @@ CARD = Card(
             "first steps of a shortest way up over the shortest path on links estimated from features",
             "maps-planning",
             "first_step",
-            baseline="estimated-links",
+            baseline="estimated-links,steps=6000",
+            images_per_class=MAPS,
         ),
         Claim(
             "first steps of a shortest way up over the neural planner without features",
             "maps-planning",
             "first_step",
             baseline="neural-planner,features=false",
+            images_per_class=MAPS,
         ),
     ),
 )
@@ -120,7 +133,7 @@ class NeuralPlanning(Recipe):
     reducer: Reducer = "gru"
     """What reads the pairs of a node: a `gru`, or their `min` or `mean`."""
     ahead: bool = True
-    """Go the likeliest way to the goal by all nodes' next ones; otherwise the likeliest next step, as published."""
+    """Look whether the nodes' next ones lead to the goal, and go the likeliest way where they do not."""
     renumber: bool = True
     """Draw a numbering of the nodes for every map at every step."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
@@ -133,7 +146,7 @@ class NeuralPlanning(Recipe):
     """Largest norm of the gradient; 0 leaves gradients as they are."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tiny": {"steps": 1500, "relaxations": 3},
+        "tiny": {"steps": 6000, "relaxations": 3},
         "small": {"steps": 30_000, "width": 128, "relaxations": 6},
         "full": {"steps": 300_000, "width": 256, "relaxations": 6, "layers": 2, "lr": 1e-3},
     }
