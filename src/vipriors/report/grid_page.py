@@ -20,9 +20,10 @@ from vipriors.bench.statistics import Ranking, ranking
 from vipriors.data.files import os_errors, write_atomic
 from vipriors.pages import templates
 from vipriors.report import charts, grid_charts
-from vipriors.report.page import Figure, metric_name
+from vipriors.report.page import Figure
 from vipriors.report.recipe import grouped
 from vipriors.report.sections import sections
+from vipriors.tasks.score_names import metric_name
 
 MOST_RANKED = 60
 """Methods that a rank plot shows at most, the best first."""

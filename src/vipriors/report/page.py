@@ -17,36 +17,7 @@ from vipriors.report.lost import Lost, lost_of
 from vipriors.report.mistakes import Mistake, worst_mistakes
 from vipriors.report.pictures import pictures_of
 from vipriors.report.recipe import NARROW_SPACE, audit_command, facts, grouped, run_command
-
-METRICS = {
-    "spl": "success weighted by path length",
-    "first_step": "first step of a shortest way",
-    "next_node": "right next nodes",
-    "top1": "top-1 accuracy",
-    "top3": "top-3 accuracy",
-    "top5": "top-5 accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "iou_class": "mean IoU",
-    "iou_category": "category IoU",
-    "iiou_class": "mean iIoU",
-    "iiou_category": "category iIoU",
-    "iou": "IoU",
-    "boundary_iou": "boundary IoU",
-    "pixel_accuracy": "pixel accuracy",
-    "rank1": "rank 1",
-    "rank5": "rank 5",
-    "rank10": "rank 10",
-    "closeness": "closeness by features",
-    "kfd": "kernel distance of features",
-    "kfd_self_supervised": "the same by self-supervised features",
-    "kfd_random": "the same by random features",
-    "ffd": "Fréchet distance of features",
-    "n": "objects",
-    "n_results": "found",
-}
-
-AMOUNTS = {"kfd", "kfd_self_supervised", "kfd_random", "ffd", "novelty", "feature_error", "pixel_error"}
-"""Scores that are no shares of anything."""
+from vipriors.tasks.score_names import AMOUNTS, metric_name
 
 
 @dataclass(frozen=True)
@@ -245,11 +216,6 @@ def percent(share: float) -> str:
 def amount(value: float, key: str) -> str:
     """The value of a score: a share as percent, all else with four digits behind the point."""
     return f"{value:.4f}" if key in AMOUNTS else percent(value)
-
-
-def metric_name(key: str) -> str:
-    """What a score is called."""
-    return METRICS.get(key, key.replace("_", " "))
 
 
 def _series(

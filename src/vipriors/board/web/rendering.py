@@ -15,29 +15,10 @@ from markupsafe import Markup
 
 from vipriors.board.markup import html
 from vipriors.pages import templates
+from vipriors.tasks.score_names import AMOUNTS, metric_name
 
 STATIC = Path(__file__).with_name("static")
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-METRICS = {
-    "top1": "top-1 accuracy",
-    "top3": "top-3 accuracy",
-    "top5": "top-5 accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "iou_class": "mean IoU",
-    "iou_category": "category IoU",
-    "iiou_class": "mean iIoU",
-    "iiou_category": "category iIoU",
-    "boundary_iou": "boundary IoU",
-    "pixel_accuracy": "pixel accuracy",
-    "mAP": "mean average precision (mAP)",
-    "AP": "average precision (AP)",
-    "rank1": "rank 1",
-    "rank5": "rank 5",
-    "rank10": "rank 10",
-    "spl": "success weighted by path length (SPL)",
-    "first_step": "first step",
-}
 
 TASKS = {
     "segmentation": "Semantic segmentation",
@@ -67,7 +48,9 @@ def environment() -> Environment:
         "percent": percent,
         "points": points,
         "share": share,
-        "metric": metric,
+        "metric": metric_name,
+        "score": score,
+        "limits": limits,
         "task": task,
         "amount": amount,
         "size": size,
@@ -105,6 +88,19 @@ def points(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
+def score(value: float | None, name: str) -> str:
+    """Any score, with the sign of per cent where it is a share."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.4f}" if name in AMOUNTS else f"{percent(value)} %"
+
+
+def limits(low: float | None, high: float | None, name: str) -> str:
+    """The interval of any score."""
+    ends = (score(end, name) if name in AMOUNTS else points(end) for end in (low, high))
+    return " – ".join(ends)
+
+
 def share(value: float | None) -> Markup:
     """A score from 0 to 1 as a bar; its number stands beside it."""
     if value is None or math.isnan(value):
@@ -113,11 +109,6 @@ def share(value: float | None) -> Markup:
     bars = f'<rect class="whole" width="100" height="8"/><rect class="part" width="{width:.1f}" height="8"/>'
     head = '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
     return Markup(f"{head}{bars}</svg>")
-
-
-def metric(name: str) -> str:
-    """What people call a score."""
-    return METRICS.get(name, name.replace("_", " "))
 
 
 def task(name: str) -> str:
