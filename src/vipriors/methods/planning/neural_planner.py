@@ -51,9 +51,6 @@ from vipriors.priors.augment._batch import require
 from vipriors.priors.layers.bound import BellmanFordNetwork, Reducer
 from vipriors.train import Batches, Execution, Recipe, forward_flops, with_weights
 
-MAPS = 5000
-"""For the claims all maps that there are to learn from, twice as many as the challenge gives."""
-
 CARD = Card(
     system="L3",
     name="Planning on uncertain topological maps",
@@ -64,7 +61,7 @@ CARD = Card(
             "maps-planning",
             "spl",
             baseline="shortest-path",
-            images_per_class=MAPS,
+            images_per_class=5000,
             equal={},
             published="better than symbolic planning in SPL in Gibson scenes (abstract; no table found)",
         ),
@@ -73,7 +70,7 @@ CARD = Card(
             "maps-planning",
             "spl",
             baseline="shortest-path,cost=threshold",
-            images_per_class=MAPS,
+            images_per_class=5000,
             equal={},
         ),
         Claim(
@@ -81,14 +78,14 @@ CARD = Card(
             "maps-planning",
             "spl",
             baseline="estimated-links,steps=6000",
-            images_per_class=MAPS,
+            images_per_class=5000,
         ),
         Claim(
             "success weighted by path length up over the neural planner without features",
             "maps-planning",
             "spl",
             baseline="neural-planner,features=false",
-            images_per_class=MAPS,
+            images_per_class=5000,
             published="visual features help (abstract; no table found)",
         ),
         Claim(
@@ -96,7 +93,7 @@ CARD = Card(
             "maps-planning",
             "first_step",
             baseline="shortest-path",
-            images_per_class=MAPS,
+            images_per_class=5000,
             equal={},
             published="right next nodes up over symbolic planning (abstract; no table found)",
         ),
@@ -105,14 +102,14 @@ CARD = Card(
             "maps-planning",
             "first_step",
             baseline="estimated-links,steps=6000",
-            images_per_class=MAPS,
+            images_per_class=5000,
         ),
         Claim(
             "first steps of a shortest way up over the neural planner without features",
             "maps-planning",
             "first_step",
             baseline="neural-planner,features=false",
-            images_per_class=MAPS,
+            images_per_class=5000,
         ),
     ),
 )
