@@ -28,7 +28,7 @@ from vipriors.methods.generation.vae import divergence
 from vipriors.methods.protocol import Context, Labelled
 from vipriors.problems import BadInput
 from vipriors.train import Recipe
-from vipriors.train.loop import make_optimizer
+from vipriors.train.recipe import make_optimizer
 
 NAMES = [listing.name for listing in listings() if listing.family == "generation"]
 NETWORKS = [name for name in NAMES if issubclass(load(name), Recipe)]

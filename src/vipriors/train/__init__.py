@@ -1,7 +1,7 @@
 """The small-data training engine: data on the device, one visible loop, resumable to the bit."""
 
 from vipriors.train.batches import Batches, Unlabelled, step_seed
-from vipriors.train.loop import Execution, Interrupted, Recipe, require, seed_everything, train
+from vipriors.train.loop import seed_everything, train
 from vipriors.train.network import (
     NetworkClassifier,
     NetworkModel,
@@ -11,6 +11,8 @@ from vipriors.train.network import (
     weights_hash,
     with_weights,
 )
+from vipriors.train.recipe import Execution, Recipe, require
+from vipriors.train.stopping import Interrupted
 
 __all__ = [
     "Batches",

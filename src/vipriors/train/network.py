@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vipriors.train.batches import as_seen
-from vipriors.train.loop import Execution
+from vipriors.train.recipe import Execution
 
 
 class Standardise(nn.Module):

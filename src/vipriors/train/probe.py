@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vipriors.train.loop import Execution
 from vipriors.train.network import shown
+from vipriors.train.recipe import Execution
 
 PENALTY = 1.0
 """Of the squared weights, halved, beside the sum of the cross-entropies."""

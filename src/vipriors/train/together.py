@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from vipriors.train.batches import Batches, step_seed
-from vipriors.train.loop import Execution, Recipe, learning_rate, make_optimizer, seed_everything
+from vipriors.train.loop import seed_everything
+from vipriors.train.recipe import Execution, Recipe, learning_rate, make_optimizer
 
 Prepare = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """Images `(B, C, H, W)`, targets and the step's random numbers, to what network and loss are given."""
