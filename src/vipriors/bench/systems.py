@@ -11,9 +11,11 @@ import re
 import sys
 from pathlib import Path
 
+from vipriors import challenges
 from vipriors.bench.bounds import Kept
 from vipriors.bench.claims import MEASURED, STORE, Outcome, System, outcomes, standing, systems
 from vipriors.bench.table import markdown
+from vipriors.challenges.schema import read_challenge
 
 PLACE = re.compile(r"(<!-- (systems|claims) -->\n).*?(<!-- end -->)", re.S)
 
@@ -57,7 +59,8 @@ def measured(one: Outcome | Kept) -> tuple[str, str]:
     if claim.method:
         where = f"`{claim.method}`: {where}"
     if claim.images_per_class is not None:
-        where += f", {claim.images_per_class} a class"
+        challenge = read_challenge(challenges.find(claim.challenge))
+        where += f", {claim.images_per_class} {'images' if challenge.subset.images else 'a class'}"
     if one.scores is None or one.difference is None:
         return where, ""
     d = one.difference

@@ -25,7 +25,9 @@ def facts(run: FinishedRun, floors: tuple[FinishedRun, ...]) -> dict[str, dict[s
         "task": challenge.task,
         "classes": str(len(recipe.classes)),
         **_input(challenge.input),
-        "images a class": "all" if recipe.images_per_class is None else str(recipe.images_per_class),
+        "images" if challenge.subset.images else "images a class": "all"
+        if recipe.images_per_class is None
+        else str(recipe.images_per_class),
         "subset seed": str(recipe.subset_seed),
         **{
             f"{split} images": grouped(count)
@@ -72,7 +74,7 @@ def run_command(run: FinishedRun, floors: bool) -> str:
         shlex.quote(recipe.method),
     ]
     words += [f"--preset {shlex.quote(recipe.preset)}", f"--seed {recipe.seed}"]
-    if recipe.images_per_class != subset.images_per_class:
+    if recipe.images_per_class != (subset.images_per_class or subset.images):
         words.append(f"--images-per-class {recipe.images_per_class}")
     if recipe.subset_seed != subset.seed:
         words.append(f"--subset-seed {recipe.subset_seed}")
