@@ -365,6 +365,16 @@ def test_the_command_states_what_is_not_usual(make):
     assert "<code>vipriors audit run --source DIR</code>" in (made.run / "report.html").read_text()
 
 
+def test_images_without_classes_are_counted_in_all(make):
+    made = make(images_per_class=18)
+    recipe = json.loads((made.run / "recipe.json").read_text())
+    recipe["challenge"]["subset"] = {"images": 18}
+    (made.run / "recipe.json").write_text(json.dumps(recipe))
+    assert "--images-per-class" not in command_of(made)
+    prose = page_of(made).prose
+    assert " images 18 " in prose and "images a class" not in prose
+
+
 def test_the_page_does_not_tell_where_it_was_made(make, tmp_path):
     assert str(tmp_path) not in page_of(make()).text
 
