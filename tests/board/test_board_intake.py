@@ -6,9 +6,12 @@ import zipfile
 
 import pytest
 
+from vipriors import tasks
 from vipriors.board.intake import unwrap
 from vipriors.problems import BadInput
+from vipriors.runs import bridges
 
+SUFFIXES = {task: bridges.find(task).SUFFIX for task in tasks.names()}
 CSV = b"Image IDs,Predictions\na,0\n"
 
 
@@ -45,9 +48,17 @@ def test_one_file_in_a_zip(files: list[tuple[str, bytes]], name: str) -> None:
     assert unwrap(packed(*files), "detection", "up.zip") == (CSV, f"up.zip, {name}")
 
 
-def test_segmentation_is_an_archive_itself() -> None:
-    data = packed(("a.png", b"x"), ("b.png", b"y"))
-    assert unwrap(data, "segmentation", "up.zip") == (data, "up.zip")
+@pytest.mark.parametrize(("task", "suffix"), [("segmentation", "png"), ("generation", "npy")])
+def test_what_is_an_archive_itself_stays_as_it_is(task: str, suffix: str) -> None:
+    data = packed((f"a.{suffix}", b"x"), (f"b.{suffix}", b"y"))
+    assert unwrap(data, task, "up.zip") == (data, "up.zip")
+
+
+@pytest.mark.parametrize("task", SUFFIXES)
+def test_what_a_run_writes_for_a_task_is_taken(task: str) -> None:
+    """Its suffix says whether it is an archive; then there may be several files in it."""
+    data = packed(("a.npy", b"x"), ("b.npy", b"y")) if SUFFIXES[task] in (".zip", ".npz") else CSV
+    assert unwrap(data, task, "up") == (data, "up")
 
 
 def test_too_many_or_none() -> None:

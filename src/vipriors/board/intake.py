@@ -7,14 +7,16 @@ from vipriors.tasks.archive import Limits, open_archive
 from vipriors.tasks.findings import Findings, shown
 
 LIMITS = Limits(archive_bytes=2**33, entries=1000, entry_bytes=2**30, total_bytes=2**30)
+ARCHIVES = ("segmentation", "generation")
+"""Tasks whose predictions are an archive themselves: of label maps, and of arrays (`.npz`)."""
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # with entries, and without
 
 
 def unwrap(data: bytes, task: str, name: str) -> tuple[bytes, str]:
     """The predictions file in an upload, and what problems should call it.
 
-    A folder around it and the stray files of zip tools are passed over. Predictions of segmentation are an
-    archive themselves and stay as they are.
+    A folder around it and the stray files of zip tools are passed over. Predictions that are an archive
+    themselves stay as they are.
 
     Args:
         data: the upload, any bytes.
@@ -24,7 +26,7 @@ def unwrap(data: bytes, task: str, name: str) -> tuple[bytes, str]:
     Raises:
         BadInput: it is an archive but not of exactly one file that can be read; lists all that is wrong.
     """
-    if task == "segmentation" or not data.startswith(_ZIP):
+    if task in ARCHIVES or not data.startswith(_ZIP):
         return data, name
     findings = Findings(name)
     archive = open_archive(data, LIMITS, findings)
