@@ -27,8 +27,15 @@ from vipriors.methods.classification._network import Scaffold, augmentation, val
 from vipriors.methods.classification.residual import Residual
 from vipriors.methods.protocol import Context, Fitted, TrainingSet
 from vipriors.priors.augment import Augmentation, ColourJitter, Compose, Grayscale, ResizedCrop
-from vipriors.problems import BadInput, Problem
-from vipriors.train import Batches, Execution, NetworkClassifier, Standardise, forward_flops, weights_hash
+from vipriors.train import (
+    Batches,
+    Execution,
+    NetworkClassifier,
+    Standardise,
+    forward_flops,
+    require,
+    weights_hash,
+)
 from vipriors.train.probe import features, fit_probe
 
 LOG_LINES = 20
@@ -109,13 +116,7 @@ class PreTrained(Residual):
         if self.evaluation == "probe":
             words = "0, for a probe sees no such labels, or evaluation=fine-tune"
             expected |= {name: (getattr(self, name) == 0, words) for name in LABELS_ALONE}
-        problems = [
-            Problem(name, f"is {getattr(self, name)}; expected {words}")
-            for name, (holds, words) in expected.items()
-            if not holds
-        ]
-        if problems:
-            raise BadInput(problems)
+        require(self, **expected)
 
     @abstractmethod
     def pretraining(self, network: nn.Module, images: int) -> Scaffold:

@@ -40,9 +40,9 @@ from vipriors.methods.classification._contrast import Contrast, Projecting, vect
 from vipriors.methods.classification._network import Scaffold
 from vipriors.methods.classification._phases import frozen
 from vipriors.priors.augment import Compose
-from vipriors.priors.augment._batch import require
 from vipriors.priors.contrast import KeyQueue, follow, shuffled
 from vipriors.priors.losses import info_nce_loss
+from vipriors.train import require
 
 CARD = Card(
     system="S1",
@@ -139,9 +139,11 @@ class Moco(Contrast):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require("queue", (self.queue >= 1, f"is {self.queue}; expected 1 or more"))
-        share = f"is {self.key_momentum}; expected 0 to 1"
-        require("key_momentum", (0 <= self.key_momentum <= 1, share))
+        require(
+            self,
+            queue=(self.queue >= 1, "1 or more"),
+            key_momentum=(0 <= self.key_momentum <= 1, "0 to 1"),
+        )
 
     def pretraining(self, network: nn.Module, images: int) -> Scaffold:
         """The network with its slow copy and their queue."""

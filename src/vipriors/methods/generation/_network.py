@@ -21,8 +21,16 @@ from torch.nn import functional
 
 from vipriors.methods._fitting import fit_network, fresh
 from vipriors.methods.protocol import Context, Fitted, TrainingSet
-from vipriors.priors.augment._batch import require
-from vipriors.train import Batches, Execution, NetworkModel, Recipe, forward_flops, shown, with_weights
+from vipriors.train import (
+    Batches,
+    Execution,
+    NetworkModel,
+    Recipe,
+    forward_flops,
+    require,
+    shown,
+    with_weights,
+)
 
 SAMPLING_SEED = 0
 """Of what is generated; no training draws from it."""
@@ -166,8 +174,7 @@ class GenerationMethod(Recipe, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("latent", "width"):
-            require(name, ((value := getattr(self, name)) >= 1, f"is {value}; expected 1 or more"))
+        require(self, latent=(self.latent >= 1, "1 or more"), width=(self.width >= 1, "1 or more"))
 
     @abstractmethod
     def network(self, image_shape: tuple[int, ...]) -> Autoencoder:

@@ -33,7 +33,7 @@ from torch.nn import functional
 from vipriors.card import Card, Claim
 from vipriors.methods.generation._adversarial import Adversarial, critic_loss, frozen, generator_loss
 from vipriors.methods.generation._network import GenerationMethod, flat
-from vipriors.priors.augment._batch import require
+from vipriors.train import require
 
 CARD = Card(
     system="G2",
@@ -99,9 +99,12 @@ class AdversarialLatentAutoencoder(GenerationMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require("mapping_layers", (self.mapping_layers >= 1, f"is {self.mapping_layers}; expected 1 or more"))
-        for name in ("gamma", "reciprocity"):
-            require(name, (0 <= (value := getattr(self, name)) < 1e6, f"is {value}; expected 0 or more"))
+        require(
+            self,
+            mapping_layers=(self.mapping_layers >= 1, "1 or more"),
+            gamma=(0 <= self.gamma < 1e6, "0 or more"),
+            reciprocity=(0 <= self.reciprocity < 1e6, "0 or more"),
+        )
 
     def network(self, image_shape: tuple[int, ...]) -> Adversarial:
         """Networks with fresh weights."""

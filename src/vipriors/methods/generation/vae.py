@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from vipriors.methods.generation._network import Autoencoder, GenerationMethod, dense, flat
-from vipriors.priors.augment._batch import require
+from vipriors.train import require
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class VariationalAutoencoder(GenerationMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require("beta", (0 <= self.beta < 1e6, f"is {self.beta}; expected 0 or more"))
+        require(self, beta=(0 <= self.beta < 1e6, "0 or more"))
 
     def network(self, image_shape: tuple[int, ...]) -> Autoencoder:
         """A network with fresh weights; the encoder gives means and logarithms of variances."""

@@ -95,8 +95,9 @@ class NeuralPlanner(NetworkModel):
             goal, there = Maps.of(maps).goal, here
             for _ in range(maps.shape[1]):
                 there = np.where(there == goal, goal, after[rows, there])
-            likeliest = ShortestWays(lambda _: surprise).next_nodes(maps, here)
-            found = np.where(there == goal, found, likeliest)
+            astray = there != goal
+            likeliest = ShortestWays(lambda _: surprise[astray])
+            found[astray] = likeliest.next_nodes(maps[astray], here[astray])
         return found
 
 

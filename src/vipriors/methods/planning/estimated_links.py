@@ -30,8 +30,16 @@ from vipriors.methods._fitting import fit_network, fresh
 from vipriors.methods.planning._planning import ShortestWays, best_on_held_out
 from vipriors.methods.planning.shortest_path import CANDIDATES, link_costs
 from vipriors.methods.protocol import Context, Fitted, TrainingSet
-from vipriors.priors.augment._batch import require
-from vipriors.train import Batches, Execution, NetworkModel, Recipe, forward_flops, shown, with_weights
+from vipriors.train import (
+    Batches,
+    Execution,
+    NetworkModel,
+    Recipe,
+    forward_flops,
+    require,
+    shown,
+    with_weights,
+)
 
 
 class LinkNetwork(nn.Module):
@@ -131,9 +139,7 @@ class EstimatedLinks(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            "hidden", (min(self.hidden, default=1) >= 1, f"is {self.hidden}; expected sizes of 1 or more")
-        )
+        require(self, hidden=(min(self.hidden, default=1) >= 1, "sizes of 1 or more"))
 
     def network(self, image_shape: tuple[int, ...], classes: int) -> LinkNetwork:
         """The network with fresh weights, `(B, C, N)` to `(B, N, N)`."""

@@ -47,9 +47,8 @@ from vipriors.methods.planning._network import (
 )
 from vipriors.methods.planning._planning import next_hops
 from vipriors.methods.protocol import Context, Fitted, TrainingSet
-from vipriors.priors.augment._batch import require
 from vipriors.priors.layers.bound import BellmanFordNetwork, Reducer
-from vipriors.train import Batches, Execution, Recipe, forward_flops, with_weights
+from vipriors.train import Batches, Execution, Recipe, forward_flops, require, with_weights
 
 CARD = Card(
     system="L3",
@@ -152,8 +151,12 @@ class NeuralPlanning(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("width", "relaxations", "layers"):
-            require(name, ((value := getattr(self, name)) >= 1, f"is {value}; expected 1 or more"))
+        require(
+            self,
+            width=(self.width >= 1, "1 or more"),
+            relaxations=(self.relaxations >= 1, "1 or more"),
+            layers=(self.layers >= 1, "1 or more"),
+        )
 
     def network(self, image_shape: tuple[int, ...], classes: int) -> PlannerNetwork:
         """The network with fresh weights, `(B, C, N)` to `(B, N, N)`."""
