@@ -20,6 +20,7 @@ from vipriors.bench.statistics import Difference, bootstrap_interval, holm, pair
 from vipriors.challenges import embedded
 from vipriors.challenges.schema import METHODS, read_challenge
 from vipriors.problems import BadInput, Problem
+from vipriors.tasks import BY_CLASS
 
 NEEDED = ("challenge", "contender", "method", "preset", "images_per_class", "seed", "hyper_parameters")
 LEVEL = 0.05
@@ -27,6 +28,13 @@ LEVEL = 0.05
 
 Size = int | None
 """Images a class, or in all where they have none; None for all that the challenge takes by itself."""
+
+
+def size_name(task: str, size: Size) -> str:
+    """A size in words: images a class, where each has one."""
+    if size is None:
+        return "all images"
+    return f"{size} a class" if task in BY_CLASS else f"{size} images"
 
 
 @dataclass(frozen=True)
@@ -110,10 +118,7 @@ class Measured:
 
     def size_name(self, size: Size) -> str:
         """What a table says of a size."""
-        if size is None:
-            return "all images"
-        by_class = self.task in ("classification", "actions", "points")
-        return f"{size} a class" if by_class else f"{size} images"
+        return size_name(self.task, size)
 
     @cached_property
     def scores(self) -> dict[tuple[str, Size], dict[int, float]]:

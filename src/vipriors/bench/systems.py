@@ -11,11 +11,10 @@ import re
 import sys
 from pathlib import Path
 
-from vipriors import challenges
 from vipriors.bench.bounds import Kept
 from vipriors.bench.claims import MEASURED, STORE, Outcome, System, outcomes, standing, systems
+from vipriors.bench.measured import size_name
 from vipriors.bench.table import markdown
-from vipriors.challenges.schema import read_challenge
 
 PLACE = re.compile(r"(<!-- (systems|claims) -->\n).*?(<!-- end -->)", re.S)
 
@@ -43,14 +42,14 @@ def systems_table(found: Found, folder: Path) -> str:
 def claims_table(found: Found) -> str:
     """A row a claim."""
     rows = [
-        [system.card.system, one.claim.text, *measured(one), one.verdict]
+        [system.card.system, one.claim.text, *measured(one, system.task), one.verdict]
         for system, own in found
         for one in own
     ]
     return markdown(["id", "claim", "measured by", "result", "verdict"], rows)
 
 
-def measured(one: Outcome | Kept) -> tuple[str, str]:
+def measured(one: Outcome | Kept, task: str) -> tuple[str, str]:
     """How a claim is measured, and what was found: empty where nothing was."""
     if isinstance(one, Kept):
         return f"`benchmarks/{one.claim.benchmark}.py`", one.numbers() if one.found else ""
@@ -59,8 +58,7 @@ def measured(one: Outcome | Kept) -> tuple[str, str]:
     if claim.method:
         where = f"`{claim.method}`: {where}"
     if claim.images_per_class is not None:
-        challenge = read_challenge(challenges.find(claim.challenge))
-        where += f", {claim.images_per_class} {'images' if challenge.subset.images else 'a class'}"
+        where += f", {size_name(task, claim.images_per_class)}"
     if one.scores is None or one.difference is None:
         return where, ""
     d = one.difference

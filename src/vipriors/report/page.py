@@ -17,6 +17,7 @@ from vipriors.report.lost import Lost, lost_of
 from vipriors.report.mistakes import Mistake, worst_mistakes
 from vipriors.report.pictures import pictures_of
 from vipriors.report.recipe import NARROW_SPACE, audit_command, facts, grouped, run_command
+from vipriors.tasks import BY_CLASS
 from vipriors.tasks.score_names import AMOUNTS, metric_name
 
 
@@ -90,7 +91,7 @@ def render(
         media={"actions": "clips", "points": "clouds", "planning": "maps"}.get(
             run.recipe.challenge.task, "images"
         ),
-        by_class=run.recipe.challenge.task in ("classification", "actions", "points"),
+        by_class=run.recipe.challenge.task in BY_CLASS,
         table=class_table(run),
         pictures=pictures,
         lost=lost,

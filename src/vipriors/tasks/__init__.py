@@ -14,7 +14,10 @@ from vipriors.tasks.index import Index
 from vipriors.tasks.protocol import Task
 from vipriors.tasks.score import Estimate, Score
 
-__all__ = ["Estimate", "Index", "Score", "Task", "load", "names", "summaries"]
+__all__ = ["BY_CLASS", "Estimate", "Index", "Score", "Task", "load", "names", "summaries"]
+
+BY_CLASS = ("classification", "actions", "points")
+"""Tasks of which each sample has one class, so that their number is told for a class."""
 
 
 def names() -> list[str]:
